@@ -1,0 +1,1 @@
+"""Slipway: a GitOps repository pair driven by Argo CD, and the tools that make it safe to live with."""
