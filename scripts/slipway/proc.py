@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def run(
             check=False,
         )
     except FileNotFoundError as exc:
-        raise ToolError(f"{name} is not installed", fix=fix or "run `make up`, which installs what is needed") from exc
+        raise ToolError(
+            f"{name} is not installed", fix=fix or "run `make up`, which installs what is needed"
+        ) from exc
     except subprocess.TimeoutExpired as exc:
         raise CommandFailed(f"{name} did not end within {timeout:.0f} s", fix=fix) from exc
     finally:
@@ -83,3 +86,47 @@ def run(
             fix=fix,
         )
     return result
+
+
+def stream(
+    argv: Sequence[str | Path],
+    on_line: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    fix: str | None = None,
+) -> None:
+    """Run `argv` and hand every line it prints (both streams) to `on_line` as it comes.
+
+    For work that takes minutes and shows progress. Raises `CommandFailed` with the last lines when it fails.
+    """
+    command = tuple(str(a) for a in argv)
+    tail: deque[str] = deque(maxlen=12)
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as exc:
+        raise ToolError(f"{Path(command[0]).name} is not installed", fix=fix) from exc
+    with process:
+        try:
+            for line in process.stdout or ():
+                tail.append(line.rstrip())
+                on_line(line.rstrip())
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        shown = redact(" ".join(command[:3]))
+        raise CommandFailed(
+            f"`{shown}` ended with code {process.returncode}: " + redact("\n".join(tail)),
+            returncode=process.returncode,
+            fix=fix,
+        )
