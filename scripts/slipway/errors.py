@@ -26,7 +26,9 @@ class SlipwayError(Exception):
 
     def render(self) -> str:
         """One or two lines: `path:line: message`, then `fix: …`."""
-        where = f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
+        where = (
+            f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
+        )
         return f"{where}{self.message}" + (f"\n  fix: {self.fix}" if self.fix else "")
 
     def as_dict(self) -> dict[str, object]:
@@ -65,7 +67,9 @@ class ToolError(SlipwayError):
 class CommandFailed(SlipwayError):
     """A process ended with a code that was not allowed, or did not end in time."""
 
-    def __init__(self, message: str, *, returncode: int | None = None, output: str = "", fix: str | None = None):
+    def __init__(
+        self, message: str, *, returncode: int | None = None, output: str = "", fix: str | None = None
+    ):
         super().__init__(message, fix=fix)
         self.returncode = returncode
         self.output = output

@@ -1,0 +1,1 @@
+"""The local platform: Kubernetes in namespaces of its own, and the services around it."""

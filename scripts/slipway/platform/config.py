@@ -1,0 +1,38 @@
+"""The platform's fixed facts: addresses, ports, names. One place for each."""
+
+from __future__ import annotations
+
+HOST = "10.250.1.1"
+"""The machine's end of the link to the node; forge, registry, AWS API and pipeline listen here."""
+NODE = "10.250.1.2"
+LINK = "slipway0"
+NODE_NAME = "slipway"
+POD_NETWORK = "10.244.0.0/16"
+SERVICE_NETWORK = "10.96.0.0/16"
+
+REGISTRY_PORT = 5000
+FORGE_PORT = 3000
+AWS_PORT = 4566
+PIPELINE_PORT = 8090
+ARGOCD_PORT = 8443
+BALANCER_PORTS = {"slipway-prod": 8080, "slipway-staging": 8081, "slipway-dev": 8082}
+"""Load balancer name to the port it gets on 127.0.0.1."""
+
+REGISTRY_URL = f"http://{HOST}:{REGISTRY_PORT}"
+FORGE_URL = f"http://{HOST}:{FORGE_PORT}"
+AWS_URL = f"http://{HOST}:{AWS_PORT}"
+
+ENVIRONMENTS = ("dev", "staging", "prod")
+APPLICATION = "board"
+ORGANISATION = "slipway"
+ECR_HOST = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
+"""The registry as Git names it; the local registry is its mirror."""
+POSTGRES_IMAGE = f"{ECR_HOST}/slipway/postgres:15"
+
+MEMORY_NEEDED = 4 << 30
+DISK_NEEDED = 12 << 30
+
+
+def mirrors() -> dict[str, str]:
+    """The environment variable that lets our own tools use the local registry in ECR's place."""
+    return {"SLIPWAY_REGISTRY_MIRRORS": f"{ECR_HOST}={REGISTRY_URL}"}
