@@ -1,0 +1,244 @@
+"""Gitea as the forge: its process, its users and repositories, protection and webhooks, all made idempotently."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from slipway import toolchain
+from slipway.errors import CommandFailed, StateError, Unreachable
+from slipway.platform import config
+from slipway.platform.secrets import Secrets
+from slipway.platform.supervisor import Program
+from slipway.proc import run
+
+USER = "nobody"
+ADMIN = "slipway-admin"
+BOT = "slipway-bot"
+PEOPLE = {"developer": "pushes to the source repository", "operator": "reviews and merges in the deploy repository"}
+REPOSITORIES = ("source", "deploy")
+
+
+class Forge:
+    """The local Gitea, with its files in `state/forge`."""
+
+    def __init__(self, state: Path):
+        self.folder = state / "forge"
+        self.secrets = Secrets(state)
+        self.url = config.FORGE_URL
+
+    # The process
+
+    def program(self) -> Program:
+        """What the supervisor runs; the forge is not root."""
+        env = {"HOME": str(self.folder / "data"), "USER": USER, "GITEA_WORK_DIR": str(self.folder)}
+        argv = [self.folder / "gitea", "--config", self.folder / "app.ini", "web"]
+        return Program("forge", argv, env, user=USER)
+
+    def prepare(self) -> None:
+        """Lay out what an unprivileged process can read: root's cache it cannot."""
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        _link(toolchain.tool("gitea"), self.folder / "gitea")
+        static = self.folder / "static"
+        if not static.is_dir():
+            shutil.copytree(toolchain.share("forge", "gitea"), static)
+        text = self._settings()
+        settings = self.folder / "app.ini"
+        if not settings.is_file() or settings.read_text() != text:
+            settings.touch(mode=0o600)
+            settings.write_text(text)
+        for path in (self.folder, data, settings):
+            shutil.chown(path, USER, "nogroup")
+        settings.chmod(0o600)
+
+    def _settings(self) -> str:
+        return f"""APP_NAME = Slipway forge
+RUN_USER = {USER}
+RUN_MODE = prod
+WORK_PATH = {self.folder}
+
+[server]
+PROTOCOL = http
+HTTP_ADDR = {config.HOST}
+HTTP_PORT = {config.FORGE_PORT}
+ROOT_URL = {self.url}/
+STATIC_ROOT_PATH = {self.folder}/static
+APP_DATA_PATH = {self.folder}/data
+DISABLE_SSH = true
+LFS_START_SERVER = false
+OFFLINE_MODE = true
+
+[database]
+DB_TYPE = sqlite3
+PATH = {self.folder}/data/gitea.db
+
+[repository]
+ROOT = {self.folder}/data/repositories
+DEFAULT_BRANCH = main
+DISABLE_HTTP_GIT = false
+
+[security]
+INSTALL_LOCK = true
+SECRET_KEY = {self.secrets.get("forge-secret-key")}
+INTERNAL_TOKEN = {self.secrets.get("forge-internal-token")}
+PASSWORD_HASH_ALGO = pbkdf2$50000$50
+
+[oauth2]
+JWT_SECRET = {self.secrets.get("forge-jwt-secret")}
+
+[service]
+DISABLE_REGISTRATION = true
+REQUIRE_SIGNIN_VIEW = false
+
+[webhook]
+ALLOWED_HOST_LIST = {config.HOST}/32,{config.NODE}/32
+DELIVER_TIMEOUT = 15
+
+[actions]
+ENABLED = false
+
+[packages]
+ENABLED = false
+
+[indexer]
+ISSUE_INDEXER_TYPE = db
+
+[cron]
+ENABLED = false
+
+[cron.update_checker]
+ENABLED = false
+
+[log]
+LEVEL = Warn
+"""
+
+    def _admin(self, *arguments: str) -> str:
+        """Run Gitea's own administration; needed only before the first token exists."""
+        prefix = ["runuser", "-u", USER, "--", self.folder / "gitea", "--config", self.folder / "app.ini"]
+        env = {"HOME": str(self.folder / "data"), "USER": USER, "GITEA_WORK_DIR": str(self.folder)}
+        return run([*prefix, "admin", "user", *arguments], env=env, cwd=self.folder).stdout
+
+    # The API
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        """An API client, by default with the administrator's token."""
+        headers = {"Authorization": f"token {token or self.secrets.get('forge-token')}"}
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
+
+    @retry(retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
+    def wait(self) -> None:
+        """Wait until the forge answers."""
+        try:
+            httpx.get(f"{self.url}/api/healthz", timeout=5).raise_for_status()
+        except httpx.HTTPError as exc:
+            raise Unreachable("the forge does not answer", fix="see supervisor/forge.log in the state folder") from exc
+
+    def set_up(self, hooks: dict[str, list[dict]]) -> None:
+        """Make the administrator, people, organisation, repositories, protection and webhooks.
+
+        `hooks` is, per repository, the webhooks as the API takes them.
+        """
+        self._bootstrap()
+        with self.client() as api:
+            for name in (*PEOPLE, BOT):
+                self._user(api, name)
+            _ensure(api.post("/orgs", json={"username": config.ORGANISATION, "visibility": "public"}), 201, 422)
+            for name in REPOSITORIES:
+                body = {"name": name, "default_branch": "main", "auto_init": False, "private": False}
+                _ensure(api.post(f"/orgs/{config.ORGANISATION}/repos", json=body), 201, 409)
+            self._grant(api, "source", "developer", "write")
+            for name in (*PEOPLE, BOT):
+                self._grant(api, "deploy", name, "write")
+            self._protect(api)
+            for name, wanted in hooks.items():
+                self._hooks(api, name, wanted)
+
+    def _bootstrap(self) -> None:
+        """The first administrator and token, which only Gitea's own command can make."""
+        if self.secrets.exists("forge-token"):
+            return
+        create = ("create", "--username", ADMIN, "--email", f"{ADMIN}@slipway.invalid", "--admin")
+        try:
+            printed = self._admin(*create, "--random-password", "--must-change-password=false")
+            password = re.search(r"generated random password is '(.+)'", printed)
+            if not password:
+                raise StateError("the forge did not print the administrator's password")
+            self.secrets.put(f"forge-{ADMIN}", password[1])
+        except CommandFailed as exc:
+            if "already exists" not in exc.output:
+                raise
+        name = f"platform-{os.urandom(4).hex()}"
+        token = self._admin(
+            *("generate-access-token", "--username", ADMIN, "--token-name", name, "--scopes", "all", "--raw")
+        )
+        self.secrets.put("forge-token", token.strip().splitlines()[-1])
+
+    def _user(self, api: httpx.Client, name: str) -> None:
+        body = {
+            "username": name,
+            "email": f"{name}@slipway.invalid",
+            "password": self.secrets.get(f"forge-{name}"),
+            "must_change_password": False,
+        }
+        _ensure(api.post("/admin/users", json=body), 201, 422)
+
+    def _grant(self, api: httpx.Client, repository: str, user: str, permission: str) -> None:
+        path = f"/repos/{config.ORGANISATION}/{repository}/collaborators/{user}"
+        _ensure(api.put(path, json={"permission": permission}), 204)
+
+    def _protect(self, api: httpx.Client) -> None:
+        """Only the bot pushes to the deploy repository's main; everybody else goes through a pull request."""
+        path = f"/repos/{config.ORGANISATION}/deploy/branch_protections"
+        rule = {
+            "rule_name": "main",
+            "enable_push": True,
+            "enable_push_whitelist": True,
+            "push_whitelist_usernames": [BOT],
+            "enable_merge_whitelist": True,
+            "merge_whitelist_usernames": ["operator"],
+            "block_on_rejected_reviews": True,
+        }
+        if api.get(f"{path}/main").status_code == 404:
+            _ensure(api.post(path, json=rule), 201)
+
+    def _hooks(self, api: httpx.Client, repository: str, wanted: list[dict]) -> None:
+        path = f"/repos/{config.ORGANISATION}/{repository}/hooks"
+        present = {hook["config"]["url"] for hook in _ensure(api.get(path), 200).json()}
+        for hook in wanted:
+            if hook["config"]["url"] not in present:
+                _ensure(api.post(path, json={**hook, "active": True}), 201)
+
+    def remote(self, repository: str) -> str:
+        """The clone address, without any credential."""
+        return f"{self.url}/{config.ORGANISATION}/{repository}.git"
+
+
+def hook(kind: str, url: str, secret: str) -> dict:
+    """A webhook for pushes as Gitea's API takes it; `kind` is `gitea` or `gogs`."""
+    return {"type": kind, "events": ["push"], "config": {"url": url, "content_type": "json", "secret": secret}}
+
+
+def _ensure(response: httpx.Response, *allowed: int) -> httpx.Response:
+    if response.status_code not in allowed:
+        where = f"{response.request.method} {response.request.url.path}"
+        raise Unreachable(f"the forge answered {response.status_code} to {where}: {response.text[:300]}")
+    return response
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link where the file system allows it, else a copy; replaced when the source is another build."""
+    if target.exists():
+        if target.stat().st_size == source.stat().st_size and target.stat().st_mtime == source.stat().st_mtime:
+            return
+        target.unlink()
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
