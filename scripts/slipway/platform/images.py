@@ -167,3 +167,13 @@ def _argocd_entries() -> list[Entry]:
         Entry("etc/ssh/ssh_known_hosts", link="/app/config/ssh/ssh_known_hosts"),
         *(Entry(f"app/config/{name}", uid=UID, gid=UID) for name in ("gpg/keys", "gpg/source", "ssh", "tls")),
     ]
+
+
+def python_base(log: Path) -> Path:
+    """The archive that local application images are built on: Debian's Python, nothing else."""
+    rootfs = debian.root_file_system("python", log)
+    tar = paths.cache() / "images" / f"{rootfs.stem}.oci.tar"
+    if not tar.is_file():
+        tar.parent.mkdir(parents=True, exist_ok=True)
+        write_archive(tar, [Image(("localhost/slipway/python:3.11",), (rootfs,), env={"LANG": "C.UTF-8"})])
+    return tar

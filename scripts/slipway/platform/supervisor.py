@@ -72,7 +72,9 @@ def configuration(folder: Path, programs: Sequence[Program], *, foreground: bool
 
 
 def _escape(value: str) -> str:
-    return value.replace("%", "%%").replace('"', '\\"')
+    if set(value) & set("\"'\n;#"):
+        raise StateError("supervisord cannot pass on a value with quotes, a semicolon, # or a line break")
+    return value.replace("%", "%%")
 
 
 def _quote(argument: str) -> str:
@@ -159,20 +161,20 @@ class Supervisor:
 
 
 def _wait_gone(pid: int) -> None:
-    @retry(
-        retry=retry_if_exception_type(StateError),
-        stop=stop_after_delay(15),
-        wait=wait_fixed(0.1),
-        reraise=True,
-    )
+    @retry(retry=retry_if_exception_type(StateError), stop=stop_after_delay(15), wait=wait_fixed(0.1), reraise=True)
     def gone() -> None:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        raise StateError(f"supervisord ({pid}) does not end")
+        if runs(pid):
+            raise StateError(f"supervisord ({pid}) does not end")
 
     try:
         gone()
     except StateError:
         os.kill(pid, signal.SIGKILL)
+
+
+def runs(pid: int) -> bool:
+    """Whether the process exists and is not merely waiting for its parent to notice that it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,57 @@
+# Two commands do everything: `make up` and `make test`. Versions are pinned in requirements.lock and scripts/tools.
+
+PYTHON  ?= python3
+VENV    := .venv
+SLIPWAY := $(VENV)/bin/slipway
+PYTEST  := $(VENV)/bin/python -m pytest
+
+.DEFAULT_GOAL := help
+
+.PHONY: help up down status test test-fast bench soak lint venv tools lock
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: venv ## Bring the platform up, publish the pair, deliver the application
+	@$(SLIPWAY) up
+
+down: venv ## Remove everything that up made, except the cache
+	@$(SLIPWAY) down
+
+status: venv ## Show what runs where
+	@$(SLIPWAY) status
+
+test: venv ## Every test, on the real platform
+	@$(SLIPWAY) up
+	@$(PYTEST)
+
+test-fast: venv tools ## The inner loop: no platform
+	@$(PYTEST) -m "not platform" -q
+
+bench: venv ## Measure against what a user would run instead
+	@$(SLIPWAY) up
+	@$(VENV)/bin/python -m tests.perf
+
+soak: venv ## Twenty rollouts under load
+	@$(SLIPWAY) up
+	@$(PYTEST) tests/platform/test_rollout_under_load.py --rollouts 20
+
+lint: venv ## Style of the Python code
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+tools: venv
+	@$(SLIPWAY) tools build
+
+venv: $(VENV)/.installed ## Make .venv with the slipway command
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "make: Python 3.11 or newer is needed; fix: apt-get install python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || { echo "make: Python's venv module is missing; fix: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing Python packages into $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+lock: venv ## Resolve the lock files again
+	@scripts/lock
