@@ -7,6 +7,11 @@ import os
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--rollouts N`: how many rollouts happen under load."""
+    parser.addoption("--rollouts", type=int, default=3, help="rollouts under load (default 3)")
+
+
 @pytest.fixture(autouse=True)
 def _git_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's git configuration and identity change no test."""

@@ -1,0 +1,154 @@
+"""The running platform, as a user and an operator see it."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway import paths
+from slipway.kubectl import Cluster
+from slipway.platform import config, pipeline, status
+from slipway.platform.secrets import Secrets
+
+SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the platform."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.platform)
+
+
+def eventually(condition: Callable[[], object], seconds: float, what: str, every: float = 0.5):
+    """What `condition` returns once it is true; fails with the last answer or error after `seconds`."""
+    deadline, last = time.monotonic() + seconds, None
+    while time.monotonic() < deadline:
+        try:
+            last = condition()
+        except (httpx.HTTPError, KeyError, ValueError) as exc:
+            last = exc
+        if last and not isinstance(last, Exception):
+            return last
+        time.sleep(every)
+    pytest.fail(f"{what}: not within {seconds:.0f} s; last seen: {last!r}")
+
+
+class Platform:
+    """Addresses, logins and the few things that several tests do."""
+
+    def __init__(self, state: Path):
+        self.state = state
+        self.secrets = Secrets(state)
+        self.cluster = Cluster(state / "kubeconfig")
+        self.urls = {
+            name.removeprefix("slipway-"): f"http://127.0.0.1:{port}" for name, port in config.BALANCER_PORTS.items()
+        }
+
+    def api(self, user: str) -> httpx.Client:
+        """The forge's API as one of its users."""
+        login = (user, self.secrets.get(f"forge-{user}"))
+        return httpx.Client(base_url=f"{config.FORGE_URL}/api/v1", auth=login, timeout=30)
+
+    def remote(self, repository: str) -> str:
+        """The clone address."""
+        return f"{config.FORGE_URL}/{config.ORGANISATION}/{repository}.git"
+
+    def read(self, repository: str, path: str, ref: str = "main") -> tuple[str, str]:
+        """Text and blob id of a file in the forge."""
+        with self.api("developer") as api:
+            answer = api.get(self._contents(repository, path), params={"ref": ref}).raise_for_status().json()
+        return base64.b64decode(answer["content"]).decode(), answer["sha"]
+
+    def write(self, user: str, repository: str, path: str, text: str, message: str, **where: str) -> httpx.Response:
+        """Create or change a file in the forge as `user`; `new_branch` puts the commit on a branch of its own."""
+        body = {"content": base64.b64encode(text.encode()).decode(), "message": message, "branch": "main", **where}
+        with self.api(user) as api:
+            found = api.get(self._contents(repository, path), params={"ref": body["branch"]})
+            if found.status_code == 200:
+                return api.put(self._contents(repository, path), json={**body, "sha": found.json()["sha"]})
+            return api.post(self._contents(repository, path), json=body)
+
+    @staticmethod
+    def _contents(repository: str, path: str) -> str:
+        return f"/repos/{config.ORGANISATION}/{repository}/contents/{path}"
+
+    def push_a_change(self, message: str) -> str:
+        """Push a small commit to the source repository, as a developer does; returns its id."""
+        text = f"{message}\n"
+        answer = self.write("developer", "source", f"apps/board/notes/{time.time_ns()}.md", text, message)
+        return answer.raise_for_status().json()["commit"]["sha"]
+
+    def pull_request(self, branch: str, title: str) -> int:
+        """Open a pull request on the deploy repository as the developer; returns its number."""
+        with self.api("developer") as api:
+            body = {"title": title, "head": branch, "base": "main"}
+            path = f"/repos/{config.ORGANISATION}/deploy/pulls"
+            return api.post(path, json=body).raise_for_status().json()["number"]
+
+    def merge(self, number: int) -> None:
+        """Merge a pull request as the operator, once the forge says that it can be."""
+        path = f"/repos/{config.ORGANISATION}/deploy/pulls/{number}/merge"
+        with self.api("operator") as api:
+            eventually(
+                lambda: api.post(path, json={"Do": "rebase"}).status_code == 200, 30, f"pull request {number} merges"
+            )
+
+    def version(self, environment: str) -> dict:
+        """What the environment's load balancer answers at /version."""
+        return httpx.get(f"{self.urls[environment]}/version", timeout=5).raise_for_status().json()
+
+    def wait_built(self, commit: str, seconds: float = 420) -> dict:
+        """Wait until the pipeline is done with a commit; fails with the end of its log if the build fails."""
+
+        def done() -> dict | None:
+            build = pipeline.build_of(commit)
+            return build if build and build["status"] in ("success", "failed", "aborted", "superseded") else None
+
+        build = eventually(done, seconds, f"the pipeline builds {commit[:12]}")
+        assert build["status"] == "success", pipeline.log_tail(build["number"], 40)
+        return build
+
+    def wait_live(self, environment: str, commit: str, seconds: float = 240) -> dict:
+        """Wait until the environment answers with the commit, ten times in a row."""
+
+        def live() -> dict | None:
+            answers = [self.version(environment) for _ in range(10)]
+            return answers[0] if all(answer["commit"] == commit for answer in answers) else None
+
+        return eventually(live, seconds, f"{environment} serves {commit[:12]}")
+
+    def application(self, name: str) -> dict:
+        """An Argo CD Application."""
+        return self.cluster.get("--namespace", "argocd", "application", name)
+
+    def settled(self, name: str, seconds: float = 240) -> dict:
+        """Wait until an Application is synced and healthy."""
+
+        def good() -> dict | None:
+            found = self.application(name)
+            state = found.get("status", {})
+            health, sync = state.get("health", {}).get("status"), state.get("sync", {}).get("status")
+            return found if (health, sync) == ("Healthy", "Synced") else None
+
+        return eventually(good, seconds, f"{name} is synced and healthy")
+
+
+@pytest.fixture(scope="session")
+def platform() -> Platform:
+    """The platform that `make test` brought up; its absence is a failure, never a skip."""
+    found = status.read(paths.state())
+    assert found.up, "the platform is not up: run `make up`, or `make test`, which does"
+    return Platform(paths.state())
+
+
+def slipway(*arguments: str, timeout: float = 900, **options) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run([SLIPWAY, *arguments], capture_output=True, text=True, timeout=timeout, **options)

@@ -1,0 +1,124 @@
+"""Constant load on one environment: HTTP at a fixed rate and open WebSockets, every outcome counted.
+
+    python -m tests.platform.load URL SECONDS
+
+Runs in a process of its own so that the test's own work does not slow it. It targets loopback only, stops by
+itself, and prints one JSON object: requests, failures (with the first few texts), sockets and reconnect times.
+It ends early, as asked, on SIGTERM, and prints the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+
+import httpx
+import websockets
+
+RATE = 50
+SOCKETS = 10
+PATHS = ("/version", "/api/deployments?current=true", "/", "/_stcore/health")
+SHOWN = 10
+
+
+@dataclass
+class Count:
+    """What happened; seconds are wall clock."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    failures: int = 0
+    first_failures: list[str] = field(default_factory=list)
+    sockets_opened: int = 0
+    sockets_lost: int = 0
+    messages: int = 0
+    reconnect_seconds: list[float] = field(default_factory=list)
+
+    def fail(self, text: str) -> None:
+        """Count a failed request."""
+        self.failures += 1
+        if len(self.first_failures) < SHOWN:
+            self.first_failures.append(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+async def _request(client: httpx.AsyncClient, path: str, count: Count) -> None:
+    count.requests += 1
+    try:
+        answer = await client.get(path)
+    except httpx.HTTPError as exc:
+        count.fail(f"{path}: {type(exc).__name__} {exc}")
+        return
+    if answer.status_code != 200:
+        count.fail(f"{path}: {answer.status_code} {answer.text[:80]}")
+
+
+async def _requests(url: str, count: Count, stop: asyncio.Event) -> None:
+    """Start one request every 1/RATE s, whether earlier ones have been answered or not."""
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+        running: set[asyncio.Task] = set()
+        started, number = time.monotonic(), 0
+        while not stop.is_set():
+            task = asyncio.create_task(_request(client, PATHS[number % len(PATHS)], count))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            number += 1
+            await asyncio.sleep(max(0.0, started + number / RATE - time.monotonic()))
+        await asyncio.gather(*running)
+
+
+async def _socket(url: str, count: Count, stop: asyncio.Event) -> None:
+    """Keep one WebSocket to Streamlit open, each with its own cookies, and reconnect whenever it ends."""
+    lost_at: float | None = None
+    while not stop.is_set():
+        try:
+            async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+                cookies = (await client.get("/_stcore/health")).cookies
+            header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+            address = url.replace("http://", "ws://") + "/_stcore/stream"
+            options = {"additional_headers": {"Cookie": header}, "subprotocols": ["streamlit"], "origin": url}
+            async with websockets.connect(address, ping_interval=1, ping_timeout=4, **options) as socket:
+                count.sockets_opened += 1
+                if lost_at is not None:
+                    count.reconnect_seconds.append(round(time.monotonic() - lost_at, 2))
+                lost_at = None
+                await _stay(socket, count, stop)
+        except (OSError, httpx.HTTPError, websockets.WebSocketException):
+            await asyncio.sleep(0.1)
+        if not stop.is_set() and lost_at is None:
+            lost_at = time.monotonic()
+            count.sockets_lost += 1
+
+
+async def _stay(socket: websockets.ClientConnection, count: Count, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(socket.recv(), timeout=1)
+            count.messages += 1
+        except TimeoutError:
+            continue
+
+
+async def load(url: str, seconds: float) -> Count:
+    """Run the load for at most `seconds`."""
+    if not url.startswith("http://127.0.0.1:"):
+        raise SystemExit("the load goes to loopback only")
+    count, stop, started = Count(), asyncio.Event(), time.monotonic()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    tasks = [asyncio.create_task(_requests(url, count, stop))]
+    tasks += [asyncio.create_task(_socket(url, count, stop)) for _ in range(SOCKETS)]
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+    except TimeoutError:
+        stop.set()
+    await asyncio.gather(*tasks)
+    count.seconds = round(time.monotonic() - started, 1)
+    return count
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(load(sys.argv[1], float(sys.argv[2]))))))

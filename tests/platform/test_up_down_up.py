@@ -1,0 +1,131 @@
+"""The platform comes, goes without a trace, recovers, and comes again. Last, because it takes the platform away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from slipway import paths
+from slipway.platform import status
+from slipway.platform.down import leftovers
+
+from .conftest import Platform, slipway
+
+TRACES = (
+    "/etc/cni",
+    "/etc/kubernetes",
+    "/opt/cni",
+    "/run/containerd",
+    "/run/netns",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/containerd",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+    "/var/run/kubernetes",
+)
+OURS = ("kubelet", "containerd", "etcd", "gitea", "haproxy", "registry", "supervisord", "pause", "argocd")
+
+
+def snapshot() -> dict[str, list[str]]:
+    """What a platform could leave behind: processes, mounts, links, routes, iptables, cgroups and files."""
+
+    def lines(*argv: str) -> list[str]:
+        printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        return sorted(line for line in printed.splitlines() if not line.startswith("#"))
+
+    processes = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (folder / "cmdline").read_text().split("\0")[0]
+        except OSError:
+            continue
+        if any(word in Path(name).name for word in OURS):
+            processes.append(name)
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    links = [json.dumps([link["ifname"]]) for link in json.loads("".join(lines("ip", "-j", "link")) or "[]")]
+    return {
+        "processes": sorted(processes),
+        "mounts": sorted(mounts),
+        "links": sorted(links),
+        "routes": lines("ip", "route"),
+        "iptables": [line for line in lines("iptables-save") if not line.startswith(":")],
+        "cgroups": sorted(str(g) for g in Path("/sys/fs/cgroup").glob("*/*") if g.is_dir() and g.name == "slipway"),
+        "files": [trace for trace in (*TRACES, str(paths.state())) if Path(trace).exists()],
+        "sysctl": lines("sysctl", "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"),
+    }
+
+
+def pids() -> dict[str, int]:
+    """Process ids by program."""
+    from slipway.platform.supervisor import Supervisor
+
+    return {p["name"]: p["pid"] for p in Supervisor(paths.state() / "supervisor").processes()}
+
+
+def test_up_again_changes_nothing(platform: Platform) -> None:
+    """A second `up` restarts no process, publishes no commit and builds nothing."""
+    before = (pids(), platform.version("dev"))
+    done = slipway("up")
+    assert done.returncode == 0, done.stderr
+    assert (pids(), platform.version("dev")) == before
+
+
+def test_up_again_works_through_a_named_context(platform: Platform) -> None:
+    """`--context` drives an existing cluster; here the embedded one, by its own kubeconfig."""
+    kubeconfig = str(platform.state / "kubeconfig")
+    context = platform.cluster.kubectl("config", "current-context").stdout.strip()
+    before = pids()
+    done = slipway("up", "--context", context, "--kubeconfig", kubeconfig)
+    assert done.returncode == 0, done.stderr
+    assert pids()["registry"] == before["registry"]
+
+
+@pytest.mark.timeout(1200)
+def test_up_recovers_after_every_process_was_killed(platform: Platform) -> None:
+    """kill -9 of everything at once; the next `up` brings the same versions back."""
+    served = platform.version("dev")
+    for pid in leftovers(platform.state):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    assert not status.read(platform.state).up
+    done = slipway("up")
+    assert done.returncode == 0, done.stderr
+    assert platform.version("dev") == served
+
+
+@pytest.mark.timeout(2400)
+def test_down_leaves_nothing_and_up_works_again(platform: Platform, tmp_path: Path) -> None:
+    """After `down` the machine looks as if the platform had never been there; `up` then serves again.
+
+    An `up` that is killed half-way, twice, is what the last one has to start from.
+    """
+    assert slipway("down").returncode == 0
+    gone = snapshot()
+    assert gone["files"] == [] and gone["processes"] == [] and gone["cgroups"] == []
+    for seconds in (2, 12):
+        with subprocess.Popen(["timeout", "--signal=KILL", str(seconds), *_up()], stderr=subprocess.DEVNULL) as half:
+            half.wait()
+    assert snapshot() != gone
+    assert slipway("down").returncode == 0
+    assert snapshot() == gone
+    with subprocess.Popen(["timeout", "--signal=KILL", "15", *_up()], stderr=subprocess.DEVNULL) as half:
+        half.wait()
+    done = slipway("up")
+    assert done.returncode == 0, done.stderr
+    assert platform.version("prod")["name"] == "board-backend"
+
+
+def _up() -> list[str]:
+    from .conftest import SLIPWAY
+
+    return [str(SLIPWAY), "up"]
