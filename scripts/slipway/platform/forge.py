@@ -20,7 +20,10 @@ from slipway.proc import run
 USER = "nobody"
 ADMIN = "slipway-admin"
 BOT = "slipway-bot"
-PEOPLE = {"developer": "pushes to the source repository", "operator": "reviews and merges in the deploy repository"}
+PEOPLE = {
+    "developer": "pushes to the source repository",
+    "operator": "reviews and merges in the deploy repository",
+}
 REPOSITORIES = ("source", "deploy")
 
 
@@ -132,13 +135,20 @@ LEVEL = Warn
         headers = {"Authorization": f"token {token or self.secrets.get('forge-token')}"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 
-    @retry(retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
+    @retry(
+        retry=retry_if_exception_type(Unreachable),
+        stop=stop_after_delay(60),
+        wait=wait_fixed(0.3),
+        reraise=True,
+    )
     def wait(self) -> None:
         """Wait until the forge answers."""
         try:
             httpx.get(f"{self.url}/api/healthz", timeout=5).raise_for_status()
         except httpx.HTTPError as exc:
-            raise Unreachable("the forge does not answer", fix="see supervisor/forge.log in the state folder") from exc
+            raise Unreachable(
+                "the forge does not answer", fix="see supervisor/forge.log in the state folder"
+            ) from exc
 
     def set_up(self, hooks: dict[str, list[dict]]) -> None:
         """Make the administrator, people, organisation, repositories, protection and webhooks.
@@ -149,7 +159,9 @@ LEVEL = Warn
         with self.client() as api:
             for name in (*PEOPLE, BOT):
                 self._user(api, name)
-            _ensure(api.post("/orgs", json={"username": config.ORGANISATION, "visibility": "public"}), 201, 422)
+            _ensure(
+                api.post("/orgs", json={"username": config.ORGANISATION, "visibility": "public"}), 201, 422
+            )
             for name in REPOSITORIES:
                 body = {"name": name, "default_branch": "main", "auto_init": False, "private": False}
                 _ensure(api.post(f"/orgs/{config.ORGANISATION}/repos", json=body), 201, 409)
@@ -222,7 +234,11 @@ LEVEL = Warn
 
 def hook(kind: str, url: str, secret: str) -> dict:
     """A webhook for pushes as Gitea's API takes it; `kind` is `gitea` or `gogs`."""
-    return {"type": kind, "events": ["push"], "config": {"url": url, "content_type": "json", "secret": secret}}
+    return {
+        "type": kind,
+        "events": ["push"],
+        "config": {"url": url, "content_type": "json", "secret": secret},
+    }
 
 
 def _ensure(response: httpx.Response, *allowed: int) -> httpx.Response:
@@ -235,7 +251,10 @@ def _ensure(response: httpx.Response, *allowed: int) -> httpx.Response:
 def _link(source: Path, target: Path) -> None:
     """A hard link where the file system allows it, else a copy; replaced when the source is another build."""
     if target.exists():
-        if target.stat().st_size == source.stat().st_size and target.stat().st_mtime == source.stat().st_mtime:
+        if (
+            target.stat().st_size == source.stat().st_size
+            and target.stat().st_mtime == source.stat().st_mtime
+        ):
             return
         target.unlink()
     try:

@@ -32,7 +32,9 @@ def program(state: Path) -> Program:
     return Program("registry", [toolchain.tool("registry"), "serve", state / "registry" / "config.yaml"])
 
 
-@retry(retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
+@retry(
+    retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True
+)
 def wait() -> None:
     """Wait until the registry answers."""
     try:

@@ -1,0 +1,48 @@
+"""The border to a cluster: the pinned kubectl with one kubeconfig and, if named, one context."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway import toolchain
+from slipway.proc import Result, run
+
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster to talk to."""
+
+    kubeconfig: Path | None
+    context: str | None = None
+
+    def kubectl(
+        self, *arguments: str | Path, input: str | None = None, timeout: float = 120, **options
+    ) -> Result:
+        """Run kubectl; raises `CommandFailed` with its text."""
+        where = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+        context = ["--context", self.context] if self.context else []
+        argv = [toolchain.tool("kubectl"), *where, *context, *arguments]
+        return run(argv, input=input, timeout=timeout, **options)
+
+    def apply(self, manifest: str, manager: str) -> None:
+        """Server-side apply of a stream of documents; ours win conflicts. The text goes through stdin only.
+
+        Each writer has a manager name of its own, so that one does not remove what another set.
+        """
+        options = ("--server-side", "--force-conflicts", f"--field-manager={manager}")
+        self.kubectl("apply", *options, "-f", "-", input=manifest, timeout=180)
+
+    def get(self, *arguments: str) -> dict:
+        """An object or a list, parsed."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+    def exists(self, *arguments: str) -> bool:
+        """Whether the object is there."""
+        return bool(self.kubectl("get", *arguments, "--ignore-not-found", "-o", "name").stdout.strip())
+
+    def wait(self, *arguments: str, seconds: int) -> None:
+        """`kubectl wait` with a bound in seconds."""
+        self.kubectl("wait", *arguments, f"--timeout={seconds}s", timeout=seconds + 15)

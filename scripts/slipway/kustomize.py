@@ -1,0 +1,43 @@
+"""The border to kustomize: the pinned binary, with the build options that Argo CD uses (none)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from slipway import toolchain
+from slipway.proc import run
+
+
+def build(folder: Path) -> str:
+    """Render a folder; raises `CommandFailed` with kustomize's text."""
+    return run([toolchain.tool("kustomize"), "build", folder], timeout=60).stdout
+
+
+def build_with(
+    resources: list[Path], components: list[Path], workspace: Path, namespace: str | None = None
+) -> str:
+    """Render files that lie outside this repository through components that lie in it.
+
+    A kustomization is written below `workspace` for the time of the call; kustomize takes relative paths only.
+    """
+    workspace.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace, prefix="kustomize-") as name:
+        folder = Path(name)
+        document: dict[str, object] = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [],
+            "components": [os.path.relpath(component, folder.resolve()) for component in components],
+        }
+        if namespace:
+            document["namespace"] = namespace
+        for number, file in enumerate(resources):
+            copy = folder / f"{number}-{file.name}"
+            copy.write_text(file.read_text())
+            document["resources"].append(copy.name)  # type: ignore[attr-defined]
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
+        return build(folder)

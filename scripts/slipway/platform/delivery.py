@@ -1,0 +1,127 @@
+"""The first delivery: the pipeline's bump to dev, then the same digests to the other environments by review."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+
+import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from slipway.errors import PipelineFailed, Unreachable
+from slipway.images import read_images
+from slipway.images_edit import set_images
+from slipway.platform import config, pipeline
+from slipway.platform.forge import Forge
+from slipway.platform.secrets import Secrets
+from slipway.references import NewRef
+
+UNRELEASED = "unreleased"
+"""The tag that an overlay carries until something was delivered to it."""
+
+Advance = Callable[[str], None]
+
+
+def overlay(environment: str) -> str:
+    """The file whose images are what runs in the environment."""
+    return f"overlays/{environment}/{config.APPLICATION}/kustomization.yaml"
+
+
+def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float = 900) -> None:
+    """Wait until the pipeline has built the source commit; raises `PipelineFailed` with the end of its log."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        build = pipeline.build_of(commit)
+        if build and build["status"] == "success":
+            return
+        if build and build["status"] in ("failed", "aborted"):
+            raise PipelineFailed(
+                f"build {build['number']} of {commit[:12]} {build['status']}: {pipeline.log_tail(build['number'])}",
+                fix=f"the whole log: {pipeline.BASE}/builds/{build['number']}/log",
+            )
+        advance(build["stage"] if build and build.get("stage") else "waiting")
+        time.sleep(0.5)
+    raise Unreachable(
+        f"the pipeline did not finish {commit[:12]} within {seconds:.0f} s", fix="see `slipway status`"
+    )
+
+
+def spread(forge: Forge, secrets: Secrets) -> bool:
+    """Give every environment that never had a delivery what dev runs, by a pull request that the operator merges."""
+    with forge.client() as api:
+        entries = {e: read_images(_read(api, "main", overlay(e))[0]) for e in config.ENVIRONMENTS}
+        waiting = [e for e, images in entries.items() if any(image.tag == UNRELEASED for image in images)]
+        if "dev" in waiting:
+            raise PipelineFailed(
+                "the pipeline passed, and dev still has no image", fix="see the log of its last build"
+            )
+        dev = {image.name: NewRef(tag=image.tag, digest=image.digest) for image in entries["dev"]}
+        if not waiting:
+            return False
+        branch = "first-delivery"
+        api.delete(f"{_repository()}/branches/{branch}")
+        for environment in waiting:
+            data, sha = _read(api, "main", overlay(environment))
+            edited = set_images(data, dev, path=overlay(environment)).data
+            body = {
+                "content": base64.b64encode(edited).decode(),
+                "sha": sha,
+                "message": f"{environment}: first delivery, the digests that run in dev",
+            }
+            first = environment == waiting[0]
+            body |= {"branch": "main", "new_branch": branch} if first else {"branch": branch}
+            _done(api.put(f"{_repository()}/contents/{overlay(environment)}", json=body))
+        pull = {"title": f"First delivery to {', '.join(waiting)}", "head": branch, "base": "main"}
+        number = _done(api.post(f"{_repository()}/pulls", json=pull)).json()["number"]
+    login = ("operator", secrets.get("forge-operator"))
+    with httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30) as operator:
+        _merge(operator, number)
+    return True
+
+
+@retry(
+    retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(30), wait=wait_fixed(0.5), reraise=True
+)
+def _merge(operator: httpx.Client, number: int) -> None:
+    """Merge once the forge has worked out that it can; until then it answers 405."""
+    body = {"Do": "rebase", "delete_branch_after_merge": True}
+    _done(operator.post(f"{_repository()}/pulls/{number}/merge", json=body))
+
+
+@retry(
+    retry=retry_if_exception_type(Unreachable), stop=stop_after_delay(600), wait=wait_fixed(0.5), reraise=True
+)
+def _served(url: str, advance: Advance) -> None:
+    try:
+        answer = httpx.get(url, timeout=5)
+    except httpx.HTTPError as exc:
+        advance(str(exc))
+        raise Unreachable(
+            f"{url} is not served yet: {exc}", fix="`slipway status` shows what is missing"
+        ) from exc
+    if answer.status_code != 200:
+        advance(f"{url}: {answer.status_code}")
+        raise Unreachable(f"{url} answers {answer.status_code}", fix="`slipway status` shows what is missing")
+
+
+def wait_served(advance: Advance) -> None:
+    """Wait until every environment answers through its load balancer, page and API."""
+    for port in config.BALANCER_PORTS.values():
+        for path in ("/version", "/_stcore/health"):
+            _served(f"http://127.0.0.1:{port}{path}", advance)
+
+
+def _repository() -> str:
+    return f"/repos/{config.ORGANISATION}/deploy"
+
+
+def _read(api: httpx.Client, ref: str, path: str) -> tuple[bytes, str]:
+    answer = _done(api.get(f"{_repository()}/contents/{path}", params={"ref": ref})).json()
+    return base64.b64decode(answer["content"]), answer["sha"]
+
+
+def _done(response: httpx.Response) -> httpx.Response:
+    if response.is_error:
+        raise Unreachable(f"the forge answered {response.status_code}: {response.text[:300]}")
+    return response

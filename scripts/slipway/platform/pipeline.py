@@ -1,0 +1,101 @@
+"""The pipeline's runner on the local platform: the webhook receiver that runs the Jenkinsfile on a push."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from slipway import toolchain
+from slipway.errors import Unreachable
+from slipway.platform import config
+from slipway.platform.forge import BOT, Forge
+from slipway.platform.secrets import Secrets
+from slipway.platform.supervisor import Program
+from slipway.proc import run
+
+BASE = f"http://{config.HOST}:{config.PIPELINE_PORT}"
+URL = f"{BASE}/hook"
+NAME = "pipeline"
+
+
+def prepare(state: Path, forge: Forge, secrets: Secrets) -> None:
+    """Write the receiver's settings and the credentials file that its builds may use."""
+    folder = state / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    secrets.get("pipeline-webhook")
+    settings = {
+        "listen": f"{config.HOST}:{config.PIPELINE_PORT}",
+        "state": str(folder),
+        "clone_url": forge.remote("source"),
+        "secret_file": str(secrets.path("pipeline-webhook")),
+        "credentials": str(secrets.path("pipeline-credentials")),
+        "environment": {
+            **config.mirrors(),
+            "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "SLIPWAY_DEPLOY_REPO": forge.remote("deploy"),
+            "SLIPWAY_PYTHON_IMAGE": f"oci-archive:{base_image(state)}",
+        },
+    }
+    (folder / "receiver.yaml").write_text(json.dumps(settings, indent=2))
+
+
+def base_image(state: Path) -> Path:
+    """Where the archive of the application's base image is found, through a link that `use_base` sets."""
+    return state / NAME / "python-base.tar"
+
+
+def use_base(state: Path, archive: Path) -> None:
+    """Let builds start from this archive."""
+    link = base_image(state)
+    if not (link.is_symlink() and link.readlink() == archive):
+        link.unlink(missing_ok=True)
+        link.symlink_to(archive)
+
+
+def credentials(secrets: Secrets) -> None:
+    """What the pipeline may use, and nothing else: the bot's login and the signing key."""
+    key = signing_key(secrets)
+    store = {
+        "deploy-repo": {"username": BOT, "password": secrets.get(f"forge-{BOT}")},
+        "cosign-key": {"file": str(key)},
+        "cosign-password": {"secret": secrets.get("cosign-password")},
+    }
+    secrets.put("pipeline-credentials", json.dumps(store))
+
+
+def signing_key(secrets: Secrets) -> Path:
+    """The private key, made once; its public half lies beside it as `cosign.pub`."""
+    key = secrets.path("cosign.key")
+    if not key.is_file():
+        env = {"COSIGN_PASSWORD": secrets.get("cosign-password")}
+        run([toolchain.tool("cosign"), "generate-key-pair"], cwd=secrets.folder, env=env)
+        key.chmod(0o600)
+    return key
+
+
+def program(state: Path) -> Program:
+    """What the supervisor runs."""
+    file = state / NAME / "receiver.yaml"
+    return Program(NAME, [sys.executable, "-m", "slipway.pipeline.receiver", "--config", file])
+
+
+def builds() -> list[dict]:
+    """Every build that the receiver keeps, newest first."""
+    try:
+        return httpx.get(f"{BASE}/builds", timeout=10).raise_for_status().json()
+    except httpx.HTTPError as exc:
+        raise Unreachable(f"the pipeline does not answer: {exc}", fix="see supervisor/pipeline.log") from exc
+
+
+def build_of(commit: str) -> dict | None:
+    """The newest build of a source commit."""
+    return next((build for build in builds() if build["commit"] == commit), None)
+
+
+def log_tail(number: int, lines: int = 15) -> str:
+    """The end of a build's log."""
+    return "\n".join(httpx.get(f"{BASE}/builds/{number}/log", timeout=10).text.splitlines()[-lines:])

@@ -1,0 +1,197 @@
+"""Brings the platform up: what is there is kept, what is missing or broken is made, in the order of need.
+
+Long work that nothing waits for yet runs beside the rest: scanners and signers are built, and the forge is set
+up, while the cluster comes up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway import toolchain
+from slipway.errors import StateError
+from slipway.kubectl import Cluster
+from slipway.paths import CHECKOUT
+from slipway.platform import (
+    argocd,
+    config,
+    debian,
+    delivery,
+    groundwork,
+    images,
+    loadbalancer,
+    network,
+    node,
+    pipeline,
+    preflight,
+    registry,
+)
+from slipway.platform.down import MARK, down, end_leftovers, refuse_unknown_folder
+from slipway.platform.forge import BOT, Forge, hook
+from slipway.platform.secrets import Secrets
+from slipway.platform.supervisor import Supervisor
+from slipway.proc import run
+from slipway.progress import Steps
+
+RECORD = "platform.json"
+
+
+class Up:
+    """One run of `slipway up`; `context` names an existing cluster to use in the embedded one's place."""
+
+    def __init__(self, state: Path, steps: Steps, context: str | None = None, kubeconfig: str | None = None):
+        self.state = state
+        self.steps = steps
+        self.external = context is not None
+        self.log = state / "up.log"
+        self.node = node.Node(state)
+        self.forge = Forge(state)
+        self.secrets = Secrets(state)
+        self.supervisor = Supervisor(state / "supervisor")
+        chosen = Path(kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        self.cluster = Cluster(chosen, context) if context else Cluster(self.node.kubeconfig)
+
+    def run(self, deliver: bool = True) -> None:
+        """Everything, from whatever state the last run left."""
+        with self.steps.step("machine"):
+            preflight.check(self.state, embedded=not self.external)
+        with self.steps.step("Debian packages") as step:
+            missing = debian.missing()
+            debian.install(missing, self.state.with_name(f"{self.state.name}-packages.log"))
+            step.note(f"{len(missing)} installed" if missing else "all there")
+        with locked(self.state), ThreadPoolExecutor(max_workers=4) as beside:
+            for group in ("cluster", "forge", "loadbalancer"):
+                self._build(group)
+            scanners = beside.submit(self._build, "supplychain")
+            base = beside.submit(self._base_image)
+            self._reconcile_record()
+            self._services()
+            forge = beside.submit(self._forge)
+            if not self.external:
+                self._node()
+            self._cluster()
+            _results(scanners, base, forge)
+            if deliver:
+                self._deliver(base.result())
+
+    # Steps
+
+    def _build(self, group: str) -> None:
+        with self.steps.step(f"tools: {group}") as step:
+            if not toolchain.build(group, step.advance):
+                step.note("in the cache")
+
+    def _base_image(self) -> Path:
+        with self.steps.step("base image for the application"):
+            return images.python_base(self.log)
+
+    def _reconcile_record(self) -> None:
+        """A platform made by other tools is removed first; a process that outlived its supervisor is ended."""
+        record = {"tools": {group: toolchain.key(group) for group in toolchain.GROUPS}}
+        file = self.state / RECORD
+        if file.is_file() and json.loads(file.read_text()) != record:
+            with self.steps.step("platform of another version removed"):
+                down(self.state, keep=("lock",))
+        if not self.supervisor.alive():
+            end_leftovers(self.state)
+        file.write_text(json.dumps(record))
+
+    def _services(self) -> None:
+        with self.steps.step("link, registry, forge, AWS API, load balancer"):
+            network.up(self.state)
+            registry.prepare(self.state)
+            self.forge.prepare()
+            pipeline.prepare(self.state, self.forge, self.secrets)
+            loadbalancer.prepare(self.state)
+            embedded = not self.external or self.node.initialised()
+            if embedded:
+                self.node.prepare()
+            programs = [
+                *([self.node.program()] if embedded else []),
+                registry.program(self.state),
+                self.forge.program(),
+                *loadbalancer.programs(self.state),
+                pipeline.program(self.state),
+            ]
+            os.environ[MARK] = str(self.state)
+            self.supervisor.start(programs)
+            for program in programs:
+                self.supervisor.run(program.name)
+            registry.wait()
+
+    def _forge(self) -> None:
+        with self.steps.step("users, repositories, webhooks"):
+            self.forge.wait()
+            webhook = self.secrets.get("argocd-webhook")
+            self.forge.set_up(
+                {
+                    "source": [hook("gitea", pipeline.URL, self.secrets.get("pipeline-webhook"))],
+                    "deploy": [hook("gogs", url, webhook) for url in argocd.WEBHOOK_URLS],
+                }
+            )
+
+    def _node(self) -> None:
+        with self.steps.step("Kubernetes") as step:
+            archive = images.archive(self.log)
+            if self.node.initialised():
+                step.note("kept")
+            self.node.start(archive, self.log)
+            node.wait_api(self.node.kubeconfig)
+
+    def _cluster(self) -> None:
+        with self.steps.step("Argo CD and load balancer controller applied"):
+            groundwork.apply(self.cluster, self.state)
+            loadbalancer.install(self.cluster, self.state)
+            argocd.install(self.cluster, self.state)
+
+    def _deliver(self, base: Path) -> None:
+        pipeline.use_base(self.state, base)
+        with self.steps.step("pair published") as step:
+            source = self._publish("source", "developer")
+            deploy = self._publish("deploy", BOT)
+            step.note("in step" if not (source["changed"] or deploy["changed"]) else "changed")
+        with self.steps.step("pipeline: test, build, scan, push, sign, bump") as step:
+            delivery.wait_for_build(self.forge, source["commit"], step.advance)
+        with self.steps.step("first delivery to every environment") as step:
+            if not delivery.spread(self.forge, self.secrets):
+                step.note("all have one")
+        with self.steps.step("Argo CD and load balancer controller ready"):
+            argocd.wait(self.cluster)
+            loadbalancer.wait(self.cluster)
+        with self.steps.step("application served") as step:
+            argocd.deploy(self.cluster)
+            delivery.wait_served(step.advance)
+
+    def _publish(self, half: str, user: str) -> dict:
+        """What a user would do: `slipway pair publish`, with that user's login in the environment."""
+        login = {"SLIPWAY_GIT_USERNAME": user, "SLIPWAY_GIT_PASSWORD": self.secrets.get(f"forge-{user}")}
+        command = [Path(sys.prefix) / "bin" / "slipway", "pair", "publish", f"--{half}", self.forge.remote(half)]
+        return json.loads(run([*command, "--json"], env=login, cwd=CHECKOUT).stdout)[0]
+
+
+def _results(*futures: Future) -> None:
+    for future in futures:
+        future.result()
+
+
+@contextmanager
+def locked(state: Path) -> Iterator[None]:
+    """Hold the state directory for one `up` at a time."""
+    if state.exists():
+        refuse_unknown_folder(state)
+    state.mkdir(parents=True, exist_ok=True)
+    if not (state / RECORD).exists():
+        (state / RECORD).write_text("{}")
+    with (state / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise StateError("another `slipway up` is at work", path=state, fix="wait until it ends") from exc
+        yield

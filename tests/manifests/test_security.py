@@ -1,0 +1,198 @@
+"""What a Pod may do, and who may talk to it."""
+
+from __future__ import annotations
+
+import pytest
+from rendering import Resource, annotations, argocd_install, environment, of_kind, one
+
+ALLOWED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def pods(resources: list[Resource]) -> list[tuple[str, dict]]:
+    """Name and Pod spec of every workload."""
+    workloads = of_kind(resources, "Deployment", "StatefulSet")
+    return [(w["metadata"]["name"], w["spec"]["template"]["spec"]) for w in workloads]
+
+
+def breaches(pod: dict) -> list[str]:
+    """What the Pod Security Standard `restricted` would refuse."""
+    found = [f"host field {key}" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    for volume in pod.get("volumes", []):
+        found += [f"volume {volume['name']}" for kind in set(volume) - {"name"} - ALLOWED_VOLUMES]
+    common = pod.get("securityContext", {})
+    for container in pod.get("initContainers", []) + pod["containers"]:
+        context = common | container.get("securityContext", {})
+        name = container["name"]
+        checks = {
+            "runAsNonRoot": context.get("runAsNonRoot") is True,
+            "runAsUser": context.get("runAsUser") != 0,
+            "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation") is False,
+            "capabilities": context.get("capabilities", {}).get("drop") == ["ALL"]
+            and set(context["capabilities"].get("add", [])) <= {"NET_BIND_SERVICE"},
+            "seccompProfile": context.get("seccompProfile", {}).get("type")
+            in ("RuntimeDefault", "Localhost"),
+            "privileged": not context.get("privileged"),
+            "hostPort": not any(port.get("hostPort") for port in container.get("ports", [])),
+        }
+        found += [f"{name}: {check}" for check, passed in checks.items() if not passed]
+    return found
+
+
+def test_the_check_itself_refuses():
+    """A Pod that says nothing about itself is refused for four reasons."""
+    assert breaches({"containers": [{"name": "bare"}]}) == [
+        "bare: runAsNonRoot",
+        "bare: allowPrivilegeEscalation",
+        "bare: capabilities",
+        "bare: seccompProfile",
+    ]
+
+
+def test_every_pod_is_restricted(resources):
+    """What the Namespace enforces, every Pod meets."""
+    assert {name: breaches(pod) for name, pod in pods(resources) if breaches(pod)} == {}
+
+
+def test_root_file_systems_are_read_only(resources):
+    """What a container writes goes to a volume that is gone with the Pod, or to the database's."""
+    for name, pod in pods(resources):
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}, name
+
+
+def test_applications_run_as_the_user_of_their_image(resources):
+    """A numeric user, so that `runAsNonRoot` can be checked, and the one that owns the files in the image."""
+    for deployment in of_kind(resources, "Deployment"):
+        context = deployment["spec"]["template"]["spec"]["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (10001, 10001)
+
+
+def test_no_pod_gets_a_token_for_the_cluster(resources):
+    """No Pod of ours talks to the Kubernetes API."""
+    for name, pod in pods(resources):
+        assert pod["automountServiceAccountToken"] is False, name
+
+
+def test_resources_are_bounded_and_small(resources):
+    """Every container states what it needs and how much memory it may take; three environments fit two cores."""
+    for name, pod in pods(resources):
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            wanted = container["resources"]
+            assert int(wanted["requests"]["cpu"].removesuffix("m")) <= 50, name
+            assert wanted["requests"]["memory"] and wanted["limits"]["memory"], name
+
+
+def test_namespaces_enforce_the_restricted_standard_of_one_release(resources):
+    """The level is pinned to a release, so that an upgrade of the cluster does not change what is admitted."""
+    labels = one(resources, "Namespace", resources[0]["metadata"]["name"])["metadata"]["labels"]
+    for mode in ("enforce", "audit", "warn"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+        assert labels[f"pod-security.kubernetes.io/{mode}-version"] == "v1.37"
+
+
+def test_pruning_spares_the_namespace(resources):
+    """Removing an overlay never takes a Namespace and all that is in it along."""
+    (namespace,) = of_kind(resources, "Namespace")
+    options = annotations(namespace)["argocd.argoproj.io/sync-options"].split(",")
+    assert set(options) == {"Prune=false", "Delete=false"}
+
+
+def test_nothing_may_talk_unless_a_policy_says_so(resources):
+    """The default is no, in both directions, for every Pod."""
+    assert one(resources, "NetworkPolicy", "default-deny")["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+
+
+def test_policies_select_pods_and_ports_that_exist(resources):
+    """A policy for a label or port name that no Pod has would allow nothing."""
+    templates = [w["spec"]["template"] for w in of_kind(resources, "Deployment", "StatefulSet")]
+    for policy in of_kind(resources, "NetworkPolicy"):
+        wanted = policy["spec"]["podSelector"].get("matchLabels", {})
+        selected = [t for t in templates if wanted.items() <= t["metadata"]["labels"].items()]
+        assert selected, policy["metadata"]["name"]
+        named = {p["name"] for t in selected for c in t["spec"]["containers"] for p in c["ports"]}
+        for rule in policy["spec"].get("ingress", []):
+            assert {port["port"] for port in rule["ports"]} <= named
+
+
+def sources(resources: list[Resource], policy: str) -> list[dict]:
+    """Who may send to the Pods of a policy."""
+    rules = one(resources, "NetworkPolicy", policy)["spec"]["ingress"]
+    return [peer for rule in rules for peer in rule["from"]]
+
+
+def test_the_load_balancer_reaches_both_applications_and_nothing_else_comes_from_outside(place, resources):
+    """Addresses outside the cluster are allowed for the load balancer alone, and only where it lives."""
+    blocks = {"local": ["10.250.1.1/32"], "eks": ["10.0.0.0/24", "10.0.1.0/24"]}[place[1]]
+    for policy in ("board-backend", "board-frontend"):
+        allowed = [peer["ipBlock"]["cidr"] for peer in sources(resources, policy) if "ipBlock" in peer]
+        assert allowed == blocks, policy
+
+
+def test_argocd_may_send_its_events_to_the_backend_only(resources):
+    """Of the other namespaces, only Argo CD's notifications controller may send, and only to the backend."""
+    foreign = {
+        policy["metadata"]["name"]: [
+            p for p in sources(resources, policy["metadata"]["name"]) if "namespaceSelector" in p
+        ]
+        for policy in of_kind(resources, "NetworkPolicy")
+        if policy["spec"].get("ingress")
+    }
+    (peer,) = foreign.pop("board-backend")
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "argocd-notifications-controller"}
+    assert not any(foreign.values())
+
+
+def test_the_backend_reaches_its_database(resources):
+    """Each kind of cluster opens exactly one way out of the backend."""
+    out = [
+        p["spec"]["egress"]
+        for p in of_kind(resources, "NetworkPolicy")
+        if p["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "board-backend"
+        and "egress" in p["spec"]
+    ]
+    (((rule,),)) = out
+    assert [port["port"] for port in rule["ports"]] in (["postgres"], [5432])
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/_stcore/metrics"])
+def test_metrics_are_not_public(resources, path):
+    """The load balancer answers for the metrics itself, ahead of the prefix that would let them through."""
+    paths = one(resources, "Ingress", "board")["spec"]["rules"][0]["http"]["paths"]
+    (found,) = [p for p in paths if p["path"] == path]
+    assert (found["pathType"], found["backend"]["service"]["name"]) == ("Exact", "not-found")
+
+
+def test_https_redirects_with_a_current_policy():
+    """On EKS everything is TLS with a policy of this decade, and the page knows its public name."""
+    resources = environment("prod", "eks")
+    ingress = annotations(one(resources, "Ingress", "board"), "alb.ingress.kubernetes.io/")
+    assert ingress["ssl-redirect"] == "443"
+    assert ingress["ssl-policy"].startswith("ELBSecurityPolicy-TLS13-")
+    assert '"HTTPS":443' in ingress["listen-ports"]
+    (container,) = one(resources, "Deployment", "board-frontend")["spec"]["template"]["spec"]["containers"]
+    assert [v["name"] for v in container["env"]][-2:] == [
+        "BOARD_ENVIRONMENT",
+        "STREAMLIT_BROWSER_SERVER_ADDRESS",
+    ]
+
+
+@pytest.mark.parametrize("cluster", ["local", "eks"])
+def test_argocd_itself_is_restricted(cluster):
+    """Argo CD's Namespace enforces the same standard, and its own manifests meet it."""
+    resources = argocd_install(cluster)
+    labels = one(resources, "Namespace", "argocd")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {name: breaches(pod) for name, pod in pods(resources) if breaches(pod)} == {}
