@@ -66,6 +66,10 @@ def _verify(file: Path, group: str, folder: Path) -> None:
         )
     present = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {"manifest.json"}
     changed = present ^ set(manifest["files"])
-    changed |= {name for name in present - changed if toolchain.file_digest(folder / name) != manifest["files"][name]}
+    changed |= {
+        name for name in present - changed if toolchain.file_digest(folder / name) != manifest["files"][name]
+    }
     if changed:
-        raise InvalidInput(f"{group}: {sorted(changed)[0]} is not what was built", path=file, fix="export it again")
+        raise InvalidInput(
+            f"{group}: {sorted(changed)[0]} is not what was built", path=file, fix="export it again"
+        )

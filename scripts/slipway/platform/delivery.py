@@ -10,10 +10,10 @@ import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from slipway.errors import PipelineFailed, Unreachable
-from slipway.images import read_images
+from slipway.images import Entry, read_images
 from slipway.images_edit import set_images
 from slipway.platform import config, pipeline
-from slipway.platform.forge import Forge
+from slipway.platform.forge import BOT, Forge
 from slipway.platform.secrets import Secrets
 from slipway.references import NewRef
 
@@ -21,6 +21,8 @@ UNRELEASED = "unreleased"
 """The tag that an overlay carries until something was delivered to it."""
 
 Advance = Callable[[str], None]
+_PATIENCE = 10.0
+"""Seconds after which a push is announced again: its webhook may have met a pipeline that was down."""
 
 
 def overlay(environment: str) -> str:
@@ -28,9 +30,28 @@ def overlay(environment: str) -> str:
     return f"overlays/{environment}/{config.APPLICATION}/kustomization.yaml"
 
 
+def hand_over_key(forge: Forge, secrets: Secrets) -> bool:
+    """Put the platform's public signing key where every environment's policy expects it; True when it was not there."""
+    key = secrets.path("cosign.pub").read_bytes()
+    files = [f"overlays/{environment}/cosign.pub" for environment in config.ENVIRONMENTS]
+    with forge.client() as api:
+        missing = [file for file in files if api.get(f"{_repository()}/contents/{file}").status_code == 404]
+    if missing:
+        content = base64.b64encode(key).decode()
+        body = {
+            "branch": "main",
+            "message": "Verify images with the platform's own signing key",
+            "files": [{"operation": "create", "path": file, "content": content} for file in missing],
+        }
+        login = (BOT, secrets.get(f"forge-{BOT}"))
+        with httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30) as bot:
+            _done(bot.post(f"{_repository()}/contents", json=body))
+    return bool(missing)
+
+
 def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float = 900) -> None:
     """Wait until the pipeline has built the source commit; raises `PipelineFailed` with the end of its log."""
-    deadline = time.monotonic() + seconds
+    deadline, asked = time.monotonic() + seconds, time.monotonic()
     while time.monotonic() < deadline:
         build = pipeline.build_of(commit)
         if build and build["status"] == "success":
@@ -40,25 +61,33 @@ def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float =
                 f"build {build['number']} of {commit[:12]} {build['status']}: {pipeline.log_tail(build['number'])}",
                 fix=f"the whole log: {pipeline.BASE}/builds/{build['number']}/log",
             )
-        advance(build["stage"] if build and build.get("stage") else "waiting")
+        if not build and time.monotonic() > asked + _PATIENCE:
+            asked = time.monotonic()
+            forge.redeliver("source")
+        advance((build or {}).get("stage") or "waiting")
         time.sleep(0.5)
     raise Unreachable(
         f"the pipeline did not finish {commit[:12]} within {seconds:.0f} s", fix="see `slipway status`"
     )
 
 
+def unreleased(forge: Forge) -> list[str]:
+    """The environments that never had a delivery."""
+    with forge.client() as api:
+        return [e for e in config.ENVIRONMENTS if any(image.tag == UNRELEASED for image in _images(api, e))]
+
+
 def spread(forge: Forge, secrets: Secrets) -> bool:
     """Give every environment that never had a delivery what dev runs, by a pull request that the operator merges."""
     with forge.client() as api:
-        entries = {e: read_images(_read(api, "main", overlay(e))[0]) for e in config.ENVIRONMENTS}
-        waiting = [e for e, images in entries.items() if any(image.tag == UNRELEASED for image in images)]
+        waiting = unreleased(forge)
+        if not waiting:
+            return False
         if "dev" in waiting:
             raise PipelineFailed(
                 "the pipeline passed, and dev still has no image", fix="see the log of its last build"
             )
-        dev = {image.name: NewRef(tag=image.tag, digest=image.digest) for image in entries["dev"]}
-        if not waiting:
-            return False
+        dev = {image.name: NewRef(tag=image.tag, digest=image.digest) for image in _images(api, "dev")}
         branch = "first-delivery"
         api.delete(f"{_repository()}/branches/{branch}")
         for environment in waiting:
@@ -110,6 +139,10 @@ def wait_served(advance: Advance) -> None:
     for port in config.BALANCER_PORTS.values():
         for path in ("/version", "/_stcore/health"):
             _served(f"http://127.0.0.1:{port}{path}", advance)
+
+
+def _images(api: httpx.Client, environment: str) -> list[Entry]:
+    return read_images(_read(api, "main", overlay(environment))[0], path=overlay(environment))
 
 
 def _repository() -> str:

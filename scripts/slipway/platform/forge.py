@@ -227,6 +227,13 @@ LEVEL = Warn
             if hook["config"]["url"] not in present:
                 _ensure(api.post(path, json={**hook, "active": True}), 201)
 
+    def redeliver(self, repository: str) -> None:
+        """Announce the newest commit of a repository to its webhooks once more."""
+        path = f"/repos/{config.ORGANISATION}/{repository}/hooks"
+        with self.client() as api:
+            for present in _ensure(api.get(path), 200).json():
+                _ensure(api.post(f"{path}/{present['id']}/tests"), 204)
+
     def remote(self, repository: str) -> str:
         """The clone address, without any credential."""
         return f"{self.url}/{config.ORGANISATION}/{repository}.git"

@@ -21,7 +21,6 @@ from slipway.kubectl import Cluster
 from slipway.paths import CHECKOUT
 from slipway.platform import (
     argocd,
-    config,
     debian,
     delivery,
     groundwork,
@@ -96,7 +95,7 @@ class Up:
         """A platform made by other tools is removed first; a process that outlived its supervisor is ended."""
         record = {"tools": {group: toolchain.key(group) for group in toolchain.GROUPS}}
         file = self.state / RECORD
-        if file.is_file() and json.loads(file.read_text()) != record:
+        if json.loads(file.read_text()) not in ({}, record):
             with self.steps.step("platform of another version removed"):
                 down(self.state, keep=("lock",))
         if not self.supervisor.alive():
@@ -153,12 +152,15 @@ class Up:
 
     def _deliver(self, base: Path) -> None:
         pipeline.use_base(self.state, base)
+        pipeline.credentials(self.secrets)
         with self.steps.step("pair published") as step:
-            source = self._publish("source", "developer")
             deploy = self._publish("deploy", BOT)
+            delivery.hand_over_key(self.forge, self.secrets)
+            source = self._publish("source", "developer")
             step.note("in step" if not (source["changed"] or deploy["changed"]) else "changed")
-        with self.steps.step("pipeline: test, build, scan, push, sign, bump") as step:
-            delivery.wait_for_build(self.forge, source["commit"], step.advance)
+        if source["changed"] or delivery.unreleased(self.forge):
+            with self.steps.step("pipeline: test, build, scan, push, sign, bump") as step:
+                delivery.wait_for_build(self.forge, source["commit"], step.advance)
         with self.steps.step("first delivery to every environment") as step:
             if not delivery.spread(self.forge, self.secrets):
                 step.note("all have one")
@@ -172,7 +174,13 @@ class Up:
     def _publish(self, half: str, user: str) -> dict:
         """What a user would do: `slipway pair publish`, with that user's login in the environment."""
         login = {"SLIPWAY_GIT_USERNAME": user, "SLIPWAY_GIT_PASSWORD": self.secrets.get(f"forge-{user}")}
-        command = [Path(sys.prefix) / "bin" / "slipway", "pair", "publish", f"--{half}", self.forge.remote(half)]
+        command = [
+            Path(sys.prefix) / "bin" / "slipway",
+            "pair",
+            "publish",
+            f"--{half}",
+            self.forge.remote(half),
+        ]
         return json.loads(run([*command, "--json"], env=login, cwd=CHECKOUT).stdout)[0]
 
 

@@ -1,0 +1,1 @@
+"""The release board's page; it knows the backend only through `client`."""

@@ -1,0 +1,174 @@
+"""A bare repository that lives as long as one command: its objects are read in batches and written loose.
+
+Blobs, trees and commits are made here rather than by one Git process each: only the folders on the path to a
+changed file become new objects, whatever the size of the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slipway.errors import CommandFailed, EditRefused
+from slipway.proc import Result, run
+
+_CONFIG = """[core]
+repositoryformatversion = 0
+bare = true
+[gc]
+auto = 0
+[maintenance]
+auto = false
+[protocol]
+version = 2
+[http]
+lowSpeedLimit = 1000
+lowSpeedTime = 30
+[push]
+gpgSign = false
+followTags = false
+recurseSubmodules = no
+negotiate = false
+[fetch]
+recurseSubmodules = false
+"""
+"""Overrides of what a user's own configuration may say."""
+
+TREE, FILE, LINK, SUBMODULE = "40000", "100644", "120000", "160000"
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One name in a folder: mode as Git writes it, and object id."""
+
+    mode: str
+    oid: str
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who a commit is by."""
+
+    name: str = "slipway-bot"
+    email: str = "slipway-bot@slipway.invalid"
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+
+class Store:
+    """The repository in `folder`, with `url` as its remote `origin`."""
+
+    def __init__(self, folder: Path, url: str, env: Mapping[str, str]):
+        self.folder = folder
+        self.env = {
+            "GIT_DIR": str(folder),
+            "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+            **env,
+        }
+        self._objects: dict[str, bytes] = {}
+        self._entries: dict[str, dict[str, TreeEntry]] = {}
+        for name in ("objects", "refs"):
+            (folder / name).mkdir(parents=True)
+        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+        remote = f'[remote "origin"]\nurl = "{quoted}"\npromisor = true\n'
+        (folder / "config").write_text(_CONFIG + remote)
+
+    def git(self, *arguments: str, input: str | None = None, timeout: float = 60) -> Result:
+        """Run one Git command in the repository; the caller looks at the return code."""
+        return run(["git", *arguments], env=self.env, input=input, timeout=timeout, check=False)
+
+    def load(self, names: Iterable[str]) -> list[str]:
+        """Read objects into memory by any name Git knows, in one process; returns their ids."""
+        names = list(names)
+        out = self.folder / f"batch-{time.monotonic_ns()}"
+        run(["git", "cat-file", "--batch"], env=self.env, input="".join(f"{n}\n" for n in names), log=out)
+        data, position, oids = out.read_bytes(), 0, []
+        out.unlink()
+        for name in names:
+            head, newline, _ = data[position : position + 120].partition(b"\n")
+            found = re.fullmatch(rb"([0-9a-f]{40}) (blob|tree|commit) ([0-9]+)", head)
+            if not newline or not found:
+                raise CommandFailed(f"the remote did not send {name}: {head.decode(errors='replace')}")
+            start = position + len(head) + 1
+            body = data[start : start + int(found[3])]
+            oid = found[1].decode()
+            if _oid(found[2].decode(), body) != oid:
+                raise CommandFailed(f"{name} was not read whole")
+            self._objects[oid] = body
+            oids.append(oid)
+            position = start + len(body) + 1
+        return oids
+
+    def has(self, oid: str) -> bool:
+        """Whether the object is in memory."""
+        return oid in self._objects
+
+    def body(self, oid: str) -> bytes:
+        """The bytes of an object that was loaded or written."""
+        return self._objects[oid]
+
+    def entries(self, oid: str) -> dict[str, TreeEntry]:
+        """The names in a tree that was loaded or written."""
+        if oid not in self._entries:
+            self._entries[oid] = {
+                name.decode(errors="surrogateescape"): TreeEntry(mode.decode(), raw.hex())
+                for mode, name, raw in re.findall(
+                    rb"([0-7]+) ([^\0]+)\0(.{20})", self._objects[oid], re.DOTALL
+                )
+            }
+        return self._entries[oid]
+
+    def write(self, kind: str, body: bytes) -> str:
+        """Store an object and return its id."""
+        oid = _oid(kind, body)
+        path = self.folder / "objects" / oid[:2] / oid[2:]
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(zlib.compress(f"{kind} {len(body)}\0".encode() + body, 1))
+        self._objects[oid] = body
+        return oid
+
+    def write_tree(self, base: str | None, files: Mapping[str, bytes]) -> str:
+        """The tree that `base` becomes when these files (by path) have these contents; modes are kept."""
+        entries = dict(self.entries(base)) if base else {}
+        folders: dict[str, dict[str, bytes]] = {}
+        for path, content in files.items():
+            name, slash, rest = path.partition("/")
+            old = entries.get(name, TreeEntry(TREE if slash else FILE, ""))
+            if (old.mode == TREE) != bool(slash) or old.mode in (LINK, SUBMODULE):
+                raise EditRefused("not a regular file", path=path, fix="replace it by a regular file")
+            if slash:
+                folders.setdefault(name, {})[rest] = content
+            else:
+                entries[name] = replace(old, oid=self.write("blob", content))
+        for name, inner in folders.items():
+            below = entries[name].oid if name in entries else None
+            entries[name] = TreeEntry(TREE, self.write_tree(below, inner))
+        ordered = sorted(entries.items(), key=lambda e: _name(e[0]) + (b"/" if e[1].mode == TREE else b""))
+        return self.write(
+            "tree",
+            b"".join(f"{e.mode} ".encode() + _name(n) + b"\0" + bytes.fromhex(e.oid) for n, e in ordered),
+        )
+
+    def write_commit(self, tree: str, parent: str, message: str, author: Author) -> str:
+        """A commit of now, in UTC."""
+        who = re.sub(r"[\0\n\r<>]", "", author.name), re.sub(r"[\0\n\r<> ]", "", author.email)
+        signature = f"{who[0]} <{who[1]}> {int(time.time())} +0000"
+        lines = [f"tree {tree}", f"parent {parent}", f"author {signature}", f"committer {signature}"]
+        text = "\n".join(lines) + "\n\n" + message.replace("\0", "").strip() + "\n"
+        return self.write("commit", text.encode("utf-8", "replace"))
+
+
+def _oid(kind: str, body: bytes) -> str:
+    return hashlib.sha1(f"{kind} {len(body)}\0".encode() + body, usedforsecurity=False).hexdigest()
+
+
+def _name(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

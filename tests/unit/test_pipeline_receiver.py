@@ -1,0 +1,310 @@
+"""The webhook receiver as the platform runs it: real HTTP, real Git, a short program in the harness's place."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+SECRET = "s3cret-of-the-hook"
+HARNESS = """#!/bin/sh
+# Takes the harness's arguments and ends with the word that the commit's file `outcome` holds.
+while [ $# -gt 0 ]; do case $1 in --repo) repo=$2;; --commit) commit=$2;; --build-dir) home=$2;; esac; shift; done
+echo "building $commit since ${SLIPWAY_SINCE:-nothing} with $COLOUR" > $home/log
+while [ -e "$HOLD" ]; do sleep 0.05; done
+outcome=$(git -C $repo show $commit:outcome)
+printf '{"status": "%s", "stages": [{"name": "Test", "status": "%s"}], "error": null}' $outcome $outcome > $home/result.json
+"""
+
+
+class Receiver:
+    """A receiver process with its own state, source repository and port."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.source = folder / "source"
+        self.source.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        (folder / "secret").write_text(SECRET)
+        (folder / "secret").chmod(0o600)
+        (folder / "harness").write_text(HARNESS)
+        (folder / "harness").chmod(0o755)
+        self.hold = folder / "hold"
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.address = f"127.0.0.1:{server.getsockname()[1]}"
+        self.settings = {
+            "listen": self.address,
+            "state": str(folder / "state"),
+            "clone_url": str(self.source),
+            "secret_file": str(folder / "secret"),
+            "harness": str(folder / "harness"),
+            "environment": {"HOLD": str(self.hold), "COLOUR": "blue"},
+            "keep": 5,
+        }
+        self.process: subprocess.Popen | None = None
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+        return subprocess.run(
+            command, cwd=self.source, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def commit(self, outcome: str = "SUCCESS") -> str:
+        (self.source / "outcome").write_text(outcome)
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--allow-empty", "--message", f"work that ends in {outcome}")
+        return self.git("rev-parse", "HEAD")
+
+    def start(self) -> Receiver:
+        file = self.folder / "receiver.yaml"
+        file.write_text(json.dumps(self.settings))
+        command = [sys.executable, "-m", "slipway.pipeline.receiver", "--config", str(file)]
+        with (self.folder / "receiver.log").open("a") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.until(lambda: self.get("healthz"))
+        return self
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> None:
+        if self.process:
+            os.killpg(self.process.pid, with_signal)
+            self.process.wait(10)
+            self.process = None
+
+    def get(self, path: str):
+        try:
+            answer = httpx.get(f"http://{self.address}/{path}")
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.headers["content-type"] == "application/json" else answer.text
+
+    def push(
+        self, commit: str, signature: str | None = None, event: str = "push", **changes
+    ) -> httpx.Response:
+        """Deliver what Gitea would send for a push of one commit."""
+        listed = [
+            {"id": commit, "message": "work", "added": [], "removed": [], "modified": ["apps/board/a.py"]}
+        ]
+        payload = {
+            "ref": "refs/heads/main",
+            "before": "0" * 40,
+            "after": commit,
+            "repository": {"full_name": "slipway/source"},
+            "commits": listed,
+            "total_commits": 1,
+        }
+        body = json.dumps(payload | changes).encode()
+        made = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"X-Gitea-Event": event, "X-Gitea-Signature": made if signature is None else signature}
+        return httpx.post(f"http://{self.address}/hook", content=body, headers=headers)
+
+    def until(self, condition, seconds: float = 10):
+        """What `condition` returns as soon as it is true."""
+        end = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < end, (self.folder / "receiver.log").read_text()
+            time.sleep(0.03)
+        return value
+
+    def finished(self, number: int) -> dict:
+        """The build once it has ended."""
+        ended = ("success", "failed", "aborted", "superseded")
+        return self.until(lambda: (b := self.get(f"builds/{number}")) and b["status"] in ended and b)
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    receiver = Receiver(tmp_path)
+    yield receiver.start()
+    receiver.stop()
+
+
+def test_a_push_is_answered_at_once_and_built(receiver):
+    """202 with the build's number while the build still runs; then its status, stages and log can be read."""
+    receiver.hold.touch()
+    commit = receiver.commit()
+    answer = receiver.push(commit)
+    assert (answer.status_code, answer.json()) == (202, {"number": 1, "status": "queued"})
+    receiver.until(lambda: receiver.get("builds/1")["status"] == "running")
+    receiver.hold.unlink()
+    build = receiver.finished(1)
+    assert (build["status"], build["commit"], build["stages"]) == (
+        "success",
+        commit,
+        [{"name": "Test", "status": "SUCCESS"}],
+    )
+    assert receiver.get("builds/1/log") == f"building {commit} since nothing with blue\n"
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("FAILURE", "failed"), ("ABORTED", "aborted")])
+def test_a_build_that_does_not_succeed_is_shown_as_such(receiver, outcome, status):
+    """And may be delivered again, unlike one that succeeded."""
+    commit = receiver.commit(outcome)
+    receiver.push(commit)
+    assert receiver.finished(1)["status"] == status
+    assert receiver.push(commit).json()["number"] == 2
+
+
+def test_a_harness_that_cannot_run_is_a_failed_build_with_its_words(receiver):
+    """No result is never a success; a commit that does not exist is such a case."""
+    receiver.commit()
+    receiver.push("f" * 40)
+    build = receiver.finished(1)
+    assert build["status"] == "failed"
+    receiver.push(receiver.commit())
+    assert receiver.finished(2)["status"] == "success"
+
+
+@pytest.mark.parametrize("signature", ["", "0" * 64, "sha256=" + "0" * 64, "\u00e4"])
+def test_a_wrong_signature_is_refused(receiver, signature):
+    """Nobody without the secret starts a build."""
+    header = {"X-Gitea-Event": "push", "X-Gitea-Signature": signature.encode("latin-1")}
+    answer = httpx.post(f"http://{receiver.address}/hook", content=b"{}", headers=header)
+    assert answer.status_code == 401
+    assert receiver.get("builds") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ref": "refs/heads/topic"}, "refs/heads/topic is not branch main"),
+        ({"ref": "refs/tags/main"}, "refs/tags/main is not branch main"),
+        ({"repository": {"full_name": "slipway/deploy"}}, "slipway/deploy is not slipway/source"),
+        ({"after": "0" * 40}, "the branch was deleted"),
+        (
+            {"commits": [{"message": "dev\n\nSource-Commit: 0123abc", "modified": ["overlays/dev/k.yaml"]}]},
+            "only bumps",
+        ),
+        ({"commits": [{"message": "typo", "modified": ["README.md"]}]}, "no source path was touched"),
+    ],
+)
+def test_a_push_that_needs_no_build_is_told_why(receiver, changes, reason):
+    """Bumps, other branches, other repositories and changes outside the source start nothing."""
+    answer = receiver.push(receiver.commit(), **changes)
+    assert (answer.status_code, answer.json()) == (200, {"ignored": reason})
+    assert receiver.get("builds") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commits": [{"message": "typo", "modified": ["README.md"]}], "total_commits": 30},
+        {"commits": [{"message": "forge that lists no files"}]},
+        {"commits": []},
+    ],
+)
+def test_a_push_whose_content_is_not_known_is_built(receiver, changes):
+    """In doubt there is a build rather than a lost change."""
+    assert receiver.push(receiver.commit(), **changes).status_code == 202
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"ref": 1}'])
+def test_a_signed_body_that_is_no_push_is_refused(receiver, body):
+    """400 with what is missing, and the receiver lives on."""
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"X-Gitea-Event": "push", "X-Gitea-Signature": signature}
+    assert httpx.post(f"http://{receiver.address}/hook", content=body, headers=headers).status_code == 400
+    assert receiver.get("healthz") == {"status": "ok"}
+
+
+def test_one_build_runs_and_only_the_newest_waits(receiver):
+    """A burst of pushes ends with the first and the last built; the last covers what was collapsed."""
+    receiver.hold.touch()
+    commits = [receiver.commit()]
+    receiver.push(commits[0])
+    receiver.until(lambda: receiver.get("builds/1")["status"] == "running")
+    for _ in range(3):
+        commits.append(receiver.commit())
+        receiver.push(commits[-1], before=commits[-2])
+    assert [b["status"] for b in receiver.get("builds")] == ["queued", "superseded", "superseded", "running"]
+    assert receiver.push(commits[-1]).json() == {"number": 4, "status": "queued"}
+    receiver.hold.unlink()
+    assert receiver.finished(4)["status"] == "success"
+    assert receiver.get("builds/1")["status"] == "success"
+    assert f"since {commits[0]}" in receiver.get("builds/4/log")
+
+
+def test_a_commit_that_was_built_is_not_built_again(receiver):
+    """A delivery that the forge repeats changes nothing."""
+    commit = receiver.commit()
+    receiver.push(commit)
+    receiver.finished(1)
+    assert receiver.push(commit).json() == {"number": 1, "status": "success"}
+    assert len(receiver.get("builds")) == 1
+
+
+def test_only_the_last_builds_are_kept(receiver):
+    """Older folders are removed; numbers go on."""
+    for number in range(1, 8):
+        receiver.push(receiver.commit())
+        receiver.finished(number)
+    kept = receiver.until(lambda: (b := receiver.get("builds")) and len(b) == 5 and b)
+    assert [b["number"] for b in kept] == [7, 6, 5, 4, 3]
+    assert receiver.get("builds/1") == {"error": "no such build"}
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_a_build_cut_short_is_marked_and_run_again(receiver, with_signal):
+    """After a restart, orderly or not, no commit is lost and no build claims to run."""
+    receiver.hold.touch()
+    commit = receiver.commit()
+    receiver.push(commit)
+    receiver.until(lambda: receiver.get("builds/1")["status"] == "running")
+    receiver.stop(with_signal)
+    receiver.hold.unlink()
+    receiver.start()
+    assert receiver.finished(2)["status"] == "success"
+    first = receiver.get("builds/1")
+    assert (first["status"], first["error"]) == ("aborted", "the receiver was restarted")
+    assert receiver.get("builds/2")["commit"] == commit
+
+
+def test_a_second_receiver_does_not_touch_the_builds_of_the_first(receiver):
+    """It ends with one line because the port is taken, and the running build stays what it is."""
+    receiver.hold.touch()
+    receiver.push(receiver.commit())
+    receiver.until(lambda: receiver.get("builds/1")["status"] == "running")
+    command = [
+        sys.executable,
+        "-m",
+        "slipway.pipeline.receiver",
+        "--config",
+        str(receiver.folder / "receiver.yaml"),
+    ]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 2
+    assert second.stderr == f"receiver: cannot listen on {receiver.address}: Address already in use\n"
+    assert receiver.get("builds/1")["status"] == "running"
+    receiver.hold.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: (r.folder / "secret").chmod(0o644), "others may read it"),
+        (lambda r: (r.folder / "secret").unlink(), "the webhook's secret is missing"),
+        (lambda r: (r.folder / "secret").write_text("\n"), "the webhook's secret is empty"),
+        (lambda r: r.settings.update(listen="nowhere"), "listen String should match pattern"),
+        (lambda r: r.settings.update(extra=1), "extra Extra inputs are not permitted"),
+    ],
+)
+def test_settings_that_cannot_be_trusted_are_refused(tmp_path, change, message):
+    """One line that names the file and the reason, exit code 2."""
+    receiver = Receiver(tmp_path)
+    change(receiver)
+    file = tmp_path / "receiver.yaml"
+    file.write_text(json.dumps(receiver.settings))
+    command = [sys.executable, "-m", "slipway.pipeline.receiver", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
