@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
-from slipway import toolchain
 from slipway.errors import InvalidInput, PipelineFailed, RemoteRefused, Unreachable
 from slipway.pipeline.mirrors import Place, parse, place
 from slipway.pipeline.push import push
@@ -21,50 +17,22 @@ from slipway.pipeline.sign import sign, verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "pipelines"))
 from image_layout import make_archive, python_package
+from project import HOST, make_key, running_registry
 
-HOST = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
 NAME = f"{HOST}/slipway/app"
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """A registry of its own on a free loopback port; yields its URL."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-    settings = {
-        "version": "0.1",
-        "log": {"level": "error"},
-        "storage": {"inmemory": {}},
-        "http": {"addr": address},
-    }
-    (folder / "config.yaml").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [toolchain.tool("registry"), "serve", folder / "config.yaml"], stdout=log, stderr=log
-        )
-    try:
-        for _ in range(100):
-            try:
-                httpx.get(f"http://{address}/v2/").raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    """The URL of a registry of its own."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory):
-    """A signing key pair; yields the private key's path, `cosign.pub` lies beside it."""
-    folder = tmp_path_factory.mktemp("key")
-    env = {**os.environ, "COSIGN_PASSWORD": "test"}
-    subprocess.run(
-        [toolchain.tool("cosign"), "generate-key-pair"], cwd=folder, env=env, check=True, capture_output=True
-    )
-    return folder / "cosign.key"
+    """A signing key pair; the private key's path."""
+    return make_key(tmp_path_factory.mktemp("key"), "test")
 
 
 @pytest.fixture
@@ -205,9 +173,7 @@ def test_an_unsigned_image_does_not_verify(registry, tmp_path, key):
 def test_sign_finds_a_key_that_is_not_the_expected_one(registry, output, key, tmp_path, monkeypatch):
     """A signature by the wrong key fails the stage when the public key is pinned."""
     monkeypatch.setenv("COSIGN_PASSWORD", "test")
-    subprocess.run(
-        [toolchain.tool("cosign"), "generate-key-pair"], cwd=tmp_path, check=True, capture_output=True
-    )
+    make_key(tmp_path, "test")
     push("app", output, env(registry))
     with pytest.raises(PipelineFailed, match="no valid signature"):
         sign("app", output, str(tmp_path / "cosign.key"), str(key.with_suffix(".pub")), env(registry))

@@ -48,4 +48,5 @@ def test_every_blob_is_named_by_its_digest_and_every_image_by_its_names(tmp_path
     manifest = json.loads(blobs[f"blobs/{index['manifests'][0]['digest'].replace(':', '/')}"])
     config = json.loads(blobs[f"blobs/{manifest['config']['digest'].replace(':', '/')}"])
     assert config["config"]["User"] == "999"
+    assert len(config["history"]) == len(manifest["layers"]), "buildah counts"
     assert config["rootfs"]["diff_ids"] == [layer["digest"] for layer in manifest["layers"]]

@@ -115,6 +115,8 @@ def _config(image: Image, digests: dict[Path, tuple[str, int]], architecture: st
                 "User": image.user,
                 "WorkingDir": image.working_dir,
             },
+            # buildah refuses a base image whose history does not account for every layer.
+            "history": [{"created_by": f"slipway {layer.name}"} for layer in image.layers],
             "rootfs": {"type": "layers", "diff_ids": [digests[layer][0] for layer in image.layers]},
         }
     )
