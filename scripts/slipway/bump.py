@@ -18,7 +18,6 @@ from slipway.references import NewRef, Reference
 
 if TYPE_CHECKING:
     from slipway.policy import Environment
-    from slipway.registry import Image
 
 FILE = "kustomization.yaml"
 _OTHER_FILES = ("kustomization.yml", "Kustomization")

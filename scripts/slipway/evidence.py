@@ -41,7 +41,7 @@ class Evidence:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def start(self, reference: Reference) -> None:
         """Begin to ask for an image, without waiting."""

@@ -27,7 +27,7 @@ class Cluster:
         argv = [toolchain.tool("kubectl"), *where, *context, *arguments]
         return run(argv, input=input, timeout=timeout, **options)
 
-    def apply(self, manifest: str, manager: str) -> None:
+    def apply(self, manifest: str, manager: str = "slipway") -> None:
         """Server-side apply of a stream of documents; ours win conflicts. The text goes through stdin only.
 
         Each writer has a manager name of its own, so that one does not remove what another set.

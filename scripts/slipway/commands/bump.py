@@ -49,7 +49,7 @@ def command(images, environments, app, digests, source_commit, build, add, allow
     from slipway.evidence import Evidence
     from slipway.git import RemoteRepo
 
-    wanted = [*_from_arguments(images, source_commit, build), *_from_folder(digests, build)]
+    wanted = [*_from_arguments(images, source_commit, build), *_from_folder(digests, source_commit, build)]
     _check(wanted, environments, app, add, allow_older)
     order = Order(tuple(wanted), tuple(dict.fromkeys(environments)), app, add, allow_older)
     author = _author(options["author"])
@@ -77,7 +77,7 @@ def _from_arguments(images, revision: str | None, build: int | None) -> list:
     return [Wanted(image, new, Build(Reference(image), revision, build)) for image, new in pairs]
 
 
-def _from_folder(folder: Path | None, build: int | None) -> list:
+def _from_folder(folder: Path | None, revision: str | None, build: int | None) -> list:
     """The images that `slipway ci push` recorded."""
     from slipway.bump import Wanted
     from slipway.lineage import Build, parse_time
@@ -94,7 +94,7 @@ def _from_folder(folder: Path | None, build: int | None) -> list:
             number = build if build is not None else record.get("build")
             known = Build(
                 Reference(image),
-                record.get("revision"),
+                revision or record.get("revision"),
                 number and int(number),
                 parse_time(record.get("created")),
             )

@@ -35,7 +35,7 @@ from slipway.platform import (
 from slipway.platform.down import MARK, down, end_leftovers, refuse_unknown_folder
 from slipway.platform.forge import BOT, Forge, hook
 from slipway.platform.secrets import Secrets
-from slipway.platform.supervisor import Supervisor
+from slipway.platform.supervisor import Program, Supervisor
 from slipway.proc import run
 from slipway.progress import Steps
 
@@ -108,7 +108,6 @@ class Up:
             registry.prepare(self.state)
             self.forge.prepare()
             pipeline.prepare(self.state, self.forge, self.secrets)
-            loadbalancer.prepare(self.state)
             embedded = not self.external or self.node.initialised()
             if embedded:
                 self.node.prepare()
@@ -116,7 +115,7 @@ class Up:
                 *([self.node.program()] if embedded else []),
                 registry.program(self.state),
                 self.forge.program(),
-                *loadbalancer.programs(self.state),
+                *_balancer(self.state),
                 pipeline.program(self.state),
             ]
             os.environ[MARK] = str(self.state)
@@ -147,7 +146,8 @@ class Up:
     def _cluster(self) -> None:
         with self.steps.step("Argo CD and load balancer controller applied"):
             groundwork.apply(self.cluster, self.state)
-            loadbalancer.install(self.cluster, self.state)
+            crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
+            loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
 
     def _deliver(self, base: Path) -> None:
@@ -182,6 +182,15 @@ class Up:
             self.forge.remote(half),
         ]
         return json.loads(run([*command, "--json"], env=login, cwd=CHECKOUT).stdout)[0]
+
+
+def _balancer(state: Path) -> list[Program]:
+    """The AWS API, and the data plane that drives HAProxy from what the controller writes there."""
+    python = [sys.executable, "-m"]
+    return [
+        Program("aws", [*python, "slipway.platform.aws", "--state", state]),
+        Program("alb", [*python, "slipway.platform.alb", "--state", state]),
+    ]
 
 
 def _results(*futures: Future) -> None:
