@@ -107,9 +107,9 @@ class Bump:
         Raises `PolicyRefused`, `Superseded`, `EditRefused`, `ImageNotFound` and what the registry raises; then
         nothing at all is written.
         """
+        policies, overlays = self._read(tip)
         from slipway.policy import check_write
 
-        policies, overlays = self._read(tip)
         self.results, files = [], {}
         for overlay in overlays:
             policy = policies[overlay.environment]
@@ -126,8 +126,6 @@ class Bump:
 
     def _read(self, tip: Tip) -> tuple[dict[str, Environment], list[Overlay]]:
         """The policies, and the overlays that the order concerns."""
-        from slipway.policy import parse_policy
-
         environments = self.order.environments
         if self.order.app:
             apps = [(env, self.order.app) for env in environments]
@@ -138,6 +136,8 @@ class Bump:
             ]
         paths = {pair: f"overlays/{pair[0]}/{pair[1]}/{FILE}" for pair in apps}
         read = tip.read([*map(policy_path, environments), *paths.values()], siblings=bool(paths))
+        from slipway.policy import parse_policy  # only now: it loads in the background while Git is asked
+
         policies = {
             env: parse_policy(read[policy_path(env)], environment=env, path=policy_path(env))
             for env in environments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -116,6 +117,8 @@ def build_of(image: Image) -> Build:
 
 
 def _open_registry(ecr: bool):
+    # httpx's own command line would take longer to load than all the rest of it.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from slipway.registry import Registry
 
     return Registry(ecr=ecr)

@@ -64,7 +64,7 @@ class RemoteRepo:
         self.credentials = credentials or environment_credentials()
         self.author = author or Author()
         self.shown = redact(url)
-        self._uncertain: list[str] = []
+        self._uncertain: set[str] = set()
 
     def __enter__(self) -> RemoteRepo:
         with ExitStack() as stack:
@@ -106,7 +106,7 @@ class RemoteRepo:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Again),
             stop=tenacity.stop_any(patience, tenacity.stop_after_delay(self.deadline)),
-            wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=4),
             reraise=True,
         )
         try:
@@ -131,20 +131,21 @@ class RemoteRepo:
         if proposal is None:
             return Landed(None, tip.sha, counts["attempts"])
         counts["attempts"] += 1
+        self.reader.walk(tip.tree, proposal.files)
         tree = self.store.write_tree(tip.tree, proposal.files)
         commit = self.store.write_commit(tree, tip.sha, proposal.message, self.author)
         command = ["push", "--porcelain", "--no-verify", "origin", f"{commit}:refs/heads/{self.branch}"]
         try:
             pushed = self.store.git(*command)
         except CommandFailed as exc:
-            self._uncertain.append(commit)
+            self._uncertain.add(commit)
             raise Dropped(str(exc)) from exc
         if pushed.returncode == 0:
             return Landed(commit, tip.sha, counts["attempts"])
         refused = re.search(r"^!\t\S+\t(.*)$", pushed.stdout, re.MULTILINE)
         reason = refused[1] if refused and "report status" not in refused[1] else None
         if reason is None:
-            self._uncertain.append(commit)
+            self._uncertain.add(commit)
         return self._turned_down(reason, pushed.stderr, tip, counts)
 
     def _turned_down(self, reason: str | None, stderr: str, before: Tip, counts: dict[str, int]) -> Landed:

@@ -7,6 +7,7 @@ changed file become new objects, whatever the size of the repository.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import zlib
@@ -88,7 +89,10 @@ class Store:
         """Read objects into memory by any name Git knows, in one process; returns their ids."""
         names = list(names)
         out = self.folder / f"batch-{time.monotonic_ns()}"
-        run(["git", "cat-file", "--batch"], env=self.env, input="".join(f"{n}\n" for n in names), log=out)
+        quiet = {name: "0" for name in os.environ if name.startswith(("GIT_TRACE", "GIT_CURL_VERBOSE"))}
+        asked = "".join(f"{name}\n" for name in names)
+        # Text output would change bytes, so they go by way of a file, which standard error goes to as well.
+        run(["git", "cat-file", "--batch"], env=self.env | quiet, input=asked, log=out)
         data, position, oids = out.read_bytes(), 0, []
         out.unlink()
         for name in names:

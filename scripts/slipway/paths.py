@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PYTHON = Path(sys.prefix) / "bin" / "python"
+"""This environment's interpreter, by one name whoever calls (`sys.executable` has several)."""
 TOOL_MODULES = CHECKOUT / "scripts" / "tools"
 
 

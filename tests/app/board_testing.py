@@ -16,13 +16,14 @@ from pathlib import Path
 import httpx
 import psycopg
 import uvicorn
-from board_backend import database, server
+from board_backend import database, migrate, server
 from board_backend.app import create_app
 from board_backend.models import Event
 from board_backend.settings import Settings
 from slipway.proc import run
 from sqlalchemy import delete
 
+BOARD = Path(__file__).resolve().parents[2] / "apps" / "board"
 TOKEN = "a-token-for-tests"
 PASSWORD = "hunter2-never-logged"
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
@@ -42,6 +43,22 @@ def until(true, *, seconds: float = 10.0, what: str):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.01)
     return value
+
+
+def healthy(url: str) -> bool:
+    """Whether `url` answers well now."""
+    try:
+        return httpx.get(url, timeout=1).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def migrated(url: str) -> str:
+    """`url`, its database brought to head."""
+    engine = database.connect(url)
+    migrate.upgrade(engine)
+    engine.dispose()
+    return url
 
 
 class Postgres:
@@ -152,7 +169,11 @@ class Stub:
             def log_message(self, *_):
                 """Nothing: what matters is asserted."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """Nothing: clients that give up, and connections cut on purpose, are what this is for."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()

@@ -10,8 +10,7 @@ import pytest
 BOARD = Path(__file__).resolve().parents[2] / "apps" / "board"
 sys.path[:0] = [str(BOARD / "backend"), str(BOARD / "frontend")]
 
-from board_backend import database, migrate  # noqa: E402
-from board_testing import Backend, Postgres, Stub  # noqa: E402
+from board_testing import Backend, Postgres, Stub, migrated  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -43,13 +42,6 @@ def url(empty_url) -> str:
 def sqlite_url(tmp_path) -> str:
     """The URL of a migrated SQLite database."""
     return migrated(f"sqlite:///{tmp_path}/board.sqlite3")
-
-
-def migrated(url: str) -> str:
-    engine = database.connect(url)
-    migrate.upgrade(engine)
-    engine.dispose()
-    return url
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from board_testing import free_port, until
-from conftest import BOARD
+from board_testing import BOARD, free_port, healthy, until
 from playwright.sync_api import sync_playwright
-from test_board_process import healthy
 
 
 @pytest.fixture

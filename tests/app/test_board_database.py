@@ -14,8 +14,7 @@ from alembic.migration import MigrationContext
 from board_backend import database, migrate
 from board_backend.models import Base
 from board_backend.store import Store
-from board_testing import PASSWORD, an_event, free_port, until
-from conftest import BOARD, migrated
+from board_testing import BOARD, PASSWORD, an_event, free_port, migrated, until
 from slipway.proc import Result, run
 from sqlalchemy import inspect, text
 

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import BOARD
+from board_testing import BOARD
 
 ROOT = BOARD.parents[1]
 

@@ -9,8 +9,7 @@ import streamlit as st
 from board_frontend import view
 from board_frontend.schema import Deployment, Image
 from board_frontend.settings import Settings, SettingsError
-from board_testing import free_port, image
-from conftest import BOARD
+from board_testing import BOARD, free_port, image
 from streamlit.testing.v1 import AppTest
 
 APP = BOARD / "frontend" / "board_frontend" / "app.py"

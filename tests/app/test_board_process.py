@@ -16,9 +16,8 @@ import pytest
 import streamlit as st
 from board_backend import server as backend_server
 from board_frontend import server as frontend_server
-from board_testing import PASSWORD, TOKEN, an_event, free_port, until
+from board_testing import BOARD, PASSWORD, TOKEN, an_event, free_port, healthy, migrated, until
 from click.testing import CliRunner
-from conftest import BOARD, migrated
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -49,13 +48,6 @@ def process(tmp_path):
         if running.poll() is None:
             running.kill()
         running.wait()
-
-
-def healthy(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def test_the_backend_finishes_what_it_began_and_keeps_its_secrets(process, postgres, tmp_path):

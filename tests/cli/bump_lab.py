@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from slipway.cli import main
 
 HOST = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
 BACKEND = f"{HOST}/slipway/board-backend"
@@ -101,9 +106,13 @@ class _RegistryHandler(BaseHTTPRequestHandler):
             self.answer(200 if wanted else 404, body if wanted else b"{}", media_type)
         else:
             digest = self.path.rpartition("/")[2]
-            self.answer(200 if digest in lab.blobs else 404, lab.blobs.get(digest, b"{}"), "application/octet-stream")
+            self.answer(
+                200 if digest in lab.blobs else 404, lab.blobs.get(digest, b"{}"), "application/octet-stream"
+            )
 
-    def answer(self, status: int, body: bytes = b"{}", media_type: str = "application/json", **headers: str) -> bool:
+    def answer(
+        self, status: int, body: bytes = b"{}", media_type: str = "application/json", **headers: str
+    ) -> bool:
         """Send a whole answer; True, so that `before` can return it."""
         self.send_response(status)
         for name, value in {"Content-Type": media_type, "Content-Length": str(len(body)), **headers}.items():
@@ -120,15 +129,21 @@ class _RegistryHandler(BaseHTTPRequestHandler):
 
 def git(*arguments: str, cwd: Path | None = None, input: bytes | None = None) -> str:
     """Run git as a person would, with an identity of its own."""
-    identity = {f"GIT_{who}_{what}": "person" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    done = subprocess.run(["git", *arguments], cwd=cwd, env=os.environ | identity, input=input, capture_output=True)
+    identity = {
+        f"GIT_{who}_{what}": "person" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=os.environ | identity, input=input, capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
 def kustomization(*entries: tuple[str, str, str]) -> str:
     """A kustomization with these images (name, tag, digest)."""
-    lines = "".join(f'  - name: {n}  # {n[-8:]}\n    newTag: "{t}"\n    digest: "{d}"\n' for n, t, d in entries)
+    lines = "".join(
+        f'  - name: {n}  # {n[-8:]}\n    newTag: "{t}"\n    digest: "{d}"\n' for n, t, d in entries
+    )
     return f"resources:\n  - ../../../base\nimages:\n{lines}"
 
 
@@ -246,6 +261,19 @@ class _GitHandler(BaseHTTPRequestHandler):
 def query(path: str) -> dict[str, list[str]]:
     """The query of a request's path."""
     return parse_qs(urlsplit(path).query)
+
+
+def invoke(*arguments: str, **env: str) -> subprocess.CompletedProcess:
+    """Run the command line inside this process, which saves loading everything for each run."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name, value in env.items():
+            patch.setenv(name, value)
+        try:
+            main(list(arguments))
+        except SystemExit as exc:
+            code = exc.code or 0
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def slipway(*arguments: str, **env: str) -> subprocess.CompletedProcess:

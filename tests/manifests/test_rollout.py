@@ -39,10 +39,19 @@ def container(deployment) -> dict:
     return deployment["spec"]["template"]["spec"]["containers"][0]
 
 
+def seconds_asleep(handler: dict) -> int:
+    """How long a preStop handler sleeps, by Kubernetes' own action or by a command."""
+    if "sleep" in handler:
+        return handler["sleep"]["seconds"]
+    program, seconds = handler["exec"]["command"]
+    assert program == "sleep"
+    return int(seconds)
+
+
 def test_pod_outlives_its_deregistration(deployment, container, balancing):
     """A Pod serves until the load balancer is done with it, then has time to stop before it is killed."""
     drained = int(string_map(balancing["target-group-attributes"])["deregistration_delay.timeout_seconds"])
-    asleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    asleep = seconds_asleep(container["lifecycle"]["preStop"])
     grace = deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert drained < asleep
     assert asleep + STOP < grace

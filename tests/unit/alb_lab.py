@@ -111,13 +111,17 @@ class Aws(Process):
         return arn
 
     def balancer(self, name: str, idle: int = 60) -> str:
-        """A load balancer with a listener on port 80 that answers 404 by default; returns the listener's ARN."""
+        """A load balancer that drops invalid headers, its port 80 answers 404 by default; the listener's ARN."""
         tagged = [{"Name": "tag:kubernetes.io/role/elb", "Values": ["", "1"]}]
         subnets = self.ec2.describe_subnets(Filters=tagged)["Subnets"]
         ids = [subnet["SubnetId"] for subnet in subnets]
         arn = self.elb.create_load_balancer(Name=name, Subnets=ids)["LoadBalancers"][0]["LoadBalancerArn"]
-        timeout = [{"Key": "idle_timeout.timeout_seconds", "Value": str(idle)}]
-        self.elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=timeout)
+        values = {
+            "idle_timeout.timeout_seconds": str(idle),
+            "routing.http.drop_invalid_header_fields.enabled": "true",
+        }
+        pairs = [{"Key": key, "Value": value} for key, value in values.items()]
+        self.elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=pairs)
         default = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}
         created = self.elb.create_listener(
             LoadBalancerArn=arn, Protocol="HTTP", Port=80, DefaultActions=[default]
@@ -261,12 +265,13 @@ class Target:
 
 
 class Load:
-    """Constant requests, one connection each, in the background; counts statuses and who answered."""
+    """Constant requests, one connection each, in the background; counts statuses and who answered, and when last."""
 
     def __init__(self, url: str, rate: float = 90):
         self.url, self.pause = url, 1 / rate
         self.statuses: Counter[str] = Counter()
         self.by: Counter[str] = Counter()
+        self.last: dict[str, float] = {}
         self._end = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(2)]
 
@@ -288,6 +293,7 @@ class Load:
                 try:
                     response = client.get(self.url)
                     self.statuses[str(response.status_code)] += 1
+                    self.last[str(response.status_code)] = time.monotonic()
                     if response.is_success:
                         self.by[response.json()["by"]] += 1
                 except httpx.TransportError as exc:

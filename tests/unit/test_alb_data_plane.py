@@ -132,17 +132,23 @@ def test_health_is_what_the_checks_see(one: Lab) -> None:
 
 
 def test_a_target_sees_who_asks(one: Lab) -> None:
-    """X-Forwarded-For is appended to, Proto and Port are set, Host is left alone."""
+    """X-Forwarded-For is appended to, Proto and Port are set, Host is left alone, invalid headers are dropped."""
     group, target = one.aws.group("headers"), Target("127.0.0.12")
     one.aws.rule(one.listener, 21, group, path("/headers*"))
     one.aws.serve(group, target)
-    sent = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "gopher", "Host": "board.example.org"}
+    sent = {
+        "X-Forwarded-For": "192.0.2.7",
+        "X-Forwarded-Proto": "gopher",
+        "Host": "board.example.org",
+        "X_Bad": "1",
+    }
     answer = until(lambda: (r := httpx.get(f"{one.url}/headers/x?y=z", headers=sent)).is_success and r)
     headers = {name.lower(): value for name, value in answer.json()["headers"].items()}
     assert headers["x-forwarded-for"] == "192.0.2.7, 127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-port"] == one.url.rpartition(":")[2]
     assert headers["host"] == "board.example.org"
+    assert "x_bad" not in headers
     assert answer.json()["path"] == "/headers/x?y=z"
 
 
@@ -196,12 +202,11 @@ def test_a_target_that_dies_at_once_shows_the_lag(one: Lab) -> None:
         assert set(load.statuses) == {"200"}
         one.aws.deregister(group, old)
         old.die()
-        time.sleep(one.LAG + 0.5)
-        failed = load.statuses["502"]
-        time.sleep(0.7)
-    assert failed > 5
+        died = time.monotonic()
+        time.sleep(one.LAG + 1.2)
     assert set(load.statuses) == {"200", "502"}
-    assert load.statuses["502"] == failed
+    assert load.statuses["502"] > 5
+    assert 0.8 * one.LAG < load.last["502"] - died < one.LAG + 0.7
 
 
 def test_a_websocket_outlives_other_targets_and_reloads(one: Lab) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import json
 import sys
@@ -45,6 +47,42 @@ def test_an_archive_is_both_an_oci_layout_and_a_docker_archive(image):
     opened.verify()
 
 
+def test_a_plain_docker_archive_is_read_with_its_uncompressed_layers(image):
+    """Its layers are named by the digests of their content, its manifest is the same every time."""
+    oci = archive.read(image)
+    with oci.open(oci.layers[0]) as stream:
+        layer = gzip.decompress(stream.read())
+    with oci.open(oci.config) as stream:
+        config = stream.read()
+    index = [{"Config": "c.json", "RepoTags": ["x:1"], "Layers": ["l.tar"]}]
+    plain = image.with_name("plain.tar")
+    with tarfile.open(plain, "w") as tar:
+        for name, data in {
+            "l.tar": layer,
+            "c.json": config,
+            "manifest.json": json.dumps(index).encode(),
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    opened = archive.read(plain)
+    opened.verify()
+    manifest = json.loads(opened.manifest)
+    assert opened.config.digest == oci.config.digest
+    assert manifest["layers"] == [
+        {
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": "sha256:" + hashlib.sha256(layer).hexdigest(),
+            "size": len(layer),
+        }
+    ]
+    assert opened.digest == archive.read(plain).digest != oci.digest
+    with pytest.raises(InvalidInput, match="has other content"):
+        archive.read(
+            rewrite(plain, lambda name, data: data[:-1] + b"x" if name == "l.tar" else data)
+        ).verify()
+
+
 def test_the_docker_index_is_added_once(image):
     """A second call changes nothing."""
     before = image.read_bytes()
@@ -70,8 +108,9 @@ def test_a_changed_manifest_is_found(image):
 
 @pytest.mark.parametrize("missing", ["index.json", "blobs"])
 def test_a_missing_part_is_named(image, missing):
-    """An archive without index or blobs is refused with the path of the file."""
-    changed = rewrite(image, lambda name, data: None if name.startswith(missing) else data)
+    """An archive without any index, or without blobs, is refused with the path of the file."""
+    gone = (missing, "manifest.json") if missing == "index.json" else (missing,)
+    changed = rewrite(image, lambda name, data: None if name.startswith(gone) else data)
     with pytest.raises(InvalidInput, match=f"{missing}.* is missing") as caught:
         archive.read(changed)
     assert caught.value.path == changed

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from slipway.errors import CommandFailed, InvalidInput, MachineError
 from slipway.pipeline import archive, config
-from slipway.pipeline.build import Request, build, builder, host_secrets, request
+from slipway.pipeline.build import Request, build, builder, compression, host_secrets, request
 from slipway.pipeline.commit import Commit
 from slipway.pipeline.records import Output
 
@@ -85,8 +85,10 @@ def test_build_leaves_an_archive_and_its_record(settings, project, tmp_path):
     }
 
 
-def test_the_same_commit_gives_the_same_digest(settings, project, tmp_path, monkeypatch):
-    """Built twice, the second time with empty storage and younger files."""
+@pytest.mark.parametrize("kind", ["gzip", "none"])
+def test_the_same_commit_gives_the_same_digest(settings, project, tmp_path, monkeypatch, kind):
+    """Built twice, the second time with empty storage and younger files; with and without compression."""
+    monkeypatch.setenv("SLIPWAY_BUILD_COMPRESSION", kind)
     first = make(settings, project, tmp_path / "one").digest
     monkeypatch.setenv("SLIPWAY_BUILDAH_ROOT", str(tmp_path / "empty"))
     (project / "apps" / "main.py").touch()
@@ -100,6 +102,16 @@ def test_an_image_that_says_it_is_another_commit_is_refused(settings, project, t
         make(settings, project, tmp_path / "two", Commit("f" * 40, COMMIT.time, False))
     assert caught.value.path == project / "images" / "board-backend" / "Dockerfile"
     assert not list((tmp_path / "two").glob("*.tar"))
+
+
+def test_layers_are_left_as_they_are_where_the_registry_is_near():
+    """Behind a plain HTTP mirror, or when asked for; a word that is not known is refused."""
+    near = {"SLIPWAY_REGISTRY_MIRRORS": "registry.example=http://127.0.0.1:5000"}
+    assert compression("registry.example/app", near) == "none"
+    assert compression("registry.example/app", near | {"SLIPWAY_BUILD_COMPRESSION": "gzip"}) == "gzip"
+    assert compression("other.example/app", near) == "gzip"
+    with pytest.raises(InvalidInput, match="SLIPWAY_BUILD_COMPRESSION is 'lzma'"):
+        compression("other.example/app", {"SLIPWAY_BUILD_COMPRESSION": "lzma"})
 
 
 def test_a_new_build_forgets_what_was_said_of_the_old_one(settings, project, tmp_path):

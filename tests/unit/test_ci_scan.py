@@ -198,3 +198,4 @@ def test_update_fetches_the_feed_and_keeps_it_when_the_feed_is_gone(tmp_path):
     kept, reason = osv.update(tmp_path / "db", NOWHERE, ["PyPI"], NOW + timedelta(days=1))
     assert kept == database
     assert "did not answer" in reason
+    assert osv.update(tmp_path / "db", NOWHERE, ["PyPI"], NOW + timedelta(hours=1), 12) == (database, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -56,6 +57,12 @@ class _Printer:
             click.echo(json.dumps(data, indent=2))
 
 
+def each(images: list[str], work: Callable[[str], object]) -> dict[str, object]:
+    """Do the work for every image, two at a time, and return the results in order; the first error is raised."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(images, pool.map(work, images), strict=True))
+
+
 @command.command("guard")
 @click.option(
     "--config", "file", type=click.Path(path_type=Path), default=config.FILE, help="Pipeline settings."
@@ -96,12 +103,15 @@ def build(settings: Config, images: list[str], output: Output, printer: _Printer
     from slipway.pipeline.build import build as build_stage
 
     head = commit.read()
-    built = []
-    for image in images:
-        record = build_stage(settings, image, head, Path(), output, printer.line)
+
+    def one(image: str) -> dict:
+        record = build_stage(
+            settings, image, head, Path(), output, lambda line: printer.line(f"{image}: {line}")
+        )
         printer.line(f"{image}: {record.tag} {record.digest}")
-        built.append(vars(record))
-    printer.result(built)
+        return vars(record)
+
+    printer.result(list(each(images, one).values()))
 
 
 @command.command("scan")
@@ -132,12 +142,13 @@ def scan(
     accepted = waivers.load(file_of_waivers)
     if update_db:
         rules = settings.scan
-        database, reason = osv.update(osv.folder(db), rules.feed, rules.ecosystems, now)
+        database, reason = osv.update(osv.folder(db), rules.feed, rules.ecosystems, now, rules.refresh_hours)
         printer.line(f"{reason}; using the {database.text()}" if reason else database.text())
-    reports = {}
-    for image in images:
-        reports[image] = scan_stage.scan(settings, image, output, osv.folder(db), accepted, now)
-        for line in scan_stage.text(image, reports[image]):
+    reports = each(
+        images, lambda image: scan_stage.scan(settings, image, output, osv.folder(db), accepted, now)
+    )
+    for image, report in reports.items():
+        for line in scan_stage.text(image, report):
             printer.line(line)
     printer.result(reports)
     scan_stage.fail(reports)

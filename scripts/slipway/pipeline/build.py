@@ -13,6 +13,7 @@ from slipway.errors import InvalidInput, MachineError
 from slipway.pipeline import archive
 from slipway.pipeline.commit import Commit
 from slipway.pipeline.config import Config
+from slipway.pipeline.mirrors import place
 from slipway.pipeline.records import Built, Output
 from slipway.proc import run, stream
 
@@ -63,13 +64,21 @@ def request(config: Config, image: str, commit: Commit, env: Mapping[str, str]) 
     return Request(config.images[image].dockerfile, config.name(image), commit, arguments, host_secrets(env))
 
 
+def compression(image: str, env: Mapping[str, str]) -> str:
+    """`gzip`, or `none` where compressing costs more than sending: a registry behind a plain HTTP mirror is near."""
+    wanted = env.get("SLIPWAY_BUILD_COMPRESSION") or ("none" if place(image, env).plain else "gzip")
+    if wanted not in ("gzip", "none"):
+        raise InvalidInput(f"SLIPWAY_BUILD_COMPRESSION is {wanted!r}", fix="gzip or none")
+    return wanted
+
+
 class Buildah:
     """Builds without an engine; its storage stays between builds, so unchanged layers are not built again."""
 
     def __init__(self, env: Mapping[str, str]):
         root = Path(env.get("SLIPWAY_BUILDAH_ROOT") or paths.cache() / "buildah")
         self.command = ["buildah", f"--root={root / 'root'}", f"--runroot={root / 'run'}"]
-        self.compress = env.get("SLIPWAY_BUILD_COMPRESSION", "gzip") != "none"
+        self.env = env
 
     def build(self, wanted: Request, folder: Path, tar: Path, on_line: Line) -> None:
         """Build in the context `folder` and write the image to `tar`."""
@@ -91,11 +100,8 @@ class Buildah:
             on_line,
             cwd=folder,
         )
-        compression = [] if self.compress else ["--disable-compression"]
-        run(
-            [*self.command, "push", "--quiet", *compression, reference, f"oci-archive:{tar}:{reference}"],
-            timeout=900,
-        )
+        form = "docker-archive" if compression(wanted.name, self.env) == "none" else "oci-archive"
+        run([*self.command, "push", "--quiet", reference, f"{form}:{tar}:{reference}"], timeout=900)
 
     def _base(self, wanted: Request) -> list[str]:
         """A base given as `oci-archive:PATH` is loaded first and named by its id; a local one is never pulled."""

@@ -37,6 +37,7 @@ class Scan(_Strict):
     unscored: Literal["fail", "report"] = "fail"
     unfixed: Literal["fail", "report"] = "report"
     max_age_days: int = Field(default=7, ge=1)
+    refresh_hours: float = Field(default=12, ge=0)
     sample: Literal["allow", "refuse"] = "refuse"
     feed: str = Field(pattern=r"^https?://")
     ecosystems: list[str] = Field(min_length=1)

@@ -96,11 +96,17 @@ def refuse_missing(ecosystems: list[str]) -> NoReturn:
     )
 
 
-def update(where: Path, feed: str, ecosystems: list[str], now: datetime) -> tuple[Database, str | None]:
+def update(
+    where: Path, feed: str, ecosystems: list[str], now: datetime, refresh_hours: float = 0
+) -> tuple[Database, str | None]:
     """Fetch the feed; where it cannot be reached keep a fetched database, else put the sample in place.
 
-    Returns the database and, if the feed was out of reach, why.
+    A database fetched less than `refresh_hours` ago stays as it is. Returns the database and, if the feed was out
+    of reach, why.
     """
+    fresh = _fetched(where)
+    if fresh and set(ecosystems) <= set(fresh.ecosystems) and fresh.age(now) < timedelta(hours=refresh_hours):
+        return fresh, None
     partial = where.with_name(where.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

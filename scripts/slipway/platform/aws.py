@@ -21,6 +21,7 @@ import logging
 import os
 import pickle
 import signal
+import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -50,7 +51,7 @@ from moto.moto_server.werkzeug_app import (  # noqa: E402
     MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import BaseWSGIServer, make_server  # noqa: E402
+from werkzeug.serving import ThreadedWSGIServer  # noqa: E402
 
 from slipway.platform.alb import elbv2  # noqa: E402
 
@@ -186,14 +187,24 @@ def _json(start_response: StartResponse, answer: dict[str, Any]) -> Iterable[byt
     return [json.dumps(answer).encode()]
 
 
-def server(bind: str, port: int, state: Path) -> BaseWSGIServer:
+class Server(ThreadedWSGIServer):
+    """A thread for each request: some of them wait."""
+
+    def server_bind(self) -> None:
+        """Without http.server's reverse lookup of the address, which takes 10 s where no name server answers."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+
+def server(bind: str, port: int, state: Path) -> Server:
     """The API, seeded and with its memory loaded, listening but not yet serving."""
     elbv2.install()
     vpc = seed()
     memory = Memory(state / "aws" / "elbv2.pickle")
     known = memory.load()
+    made = Server(bind, port, Application(memory), handler=MotoRequestHandler)
     log.warning("AWS API on http://%s:%d, %s, state %s", bind, port, vpc, "restored" if known else "new")
-    return make_server(bind, port, Application(memory), threaded=True, request_handler=MotoRequestHandler)
+    return made
 
 
 @click.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from slipway.errors import StateError
-from slipway.platform import network, node
+from slipway.platform import cgroups, network
 from slipway.platform.supervisor import Supervisor
 
 MARK = "SLIPWAY_PLATFORM"
@@ -25,7 +25,7 @@ def down(state: Path, keep: tuple[str, ...] = ()) -> bool:
     Supervisor(state / "supervisor").stop()
     end_leftovers(state)
     network.down(state)
-    node.remove_cgroups()
+    cgroups.remove()
     for mount in mounts_below(state):
         raise StateError(f"{mount} is still mounted", fix=f"umount {mount}, then run `slipway down` again")
     for child in state.iterdir():

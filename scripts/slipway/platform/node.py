@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import yaml
@@ -12,13 +11,13 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from slipway import toolchain
 from slipway.errors import CommandFailed, StateError, Unreachable
+from slipway.paths import PYTHON
 from slipway.platform import config, network
 from slipway.platform.images import kubernetes_images, kubernetes_version
 from slipway.platform.supervisor import Program, Supervisor, configuration
 from slipway.proc import run
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CONTROLLERS = Path("/sys/fs/cgroup")
 _KUBELET = """
 until [ -s /var/lib/kubelet/config.yaml ]; do sleep 0.2; done
 . /var/lib/kubelet/kubeadm-flags.env 2>/dev/null || true
@@ -53,7 +52,7 @@ class Node:
                 "private",
                 "--kill-child",
             ),
-            *(sys.executable, "-m", "slipway.platform.node_init", self.state),
+            *(PYTHON, "-m", "slipway.platform.node_init", self.state),
         ]
         return Program("node", argv, directory=self.state, stop_signal="KILL")
 
@@ -82,7 +81,6 @@ class Node:
         (control / "kubelet.sh").write_text(f"set -eu{kubelet}")
         (control / "supervisord.conf").write_text(configuration(control, self._programs(), foreground=True))
         (self.folder / "kubeadm.yaml").write_text(yaml.safe_dump_all(kubeadm_config(), sort_keys=False))
-        make_cgroups()
 
     def _programs(self) -> list[Program]:
         tools = toolchain.tool("containerd").parent
@@ -259,36 +257,6 @@ def _cni() -> dict:
         "name": "slipway",
         "plugins": [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}],
     }
-
-
-def make_cgroups() -> None:
-    """The kubelet's root group must exist in every hierarchy before it starts."""
-    for hierarchy in _hierarchies():
-        group = hierarchy / config.NODE_NAME
-        group.mkdir(exist_ok=True)
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            if (group / file).is_file() and not (group / file).read_text().strip():
-                (group / file).write_text((hierarchy / file).read_text())
-
-
-def remove_cgroups() -> None:
-    """Remove the node's groups, innermost first; only empty ones can be."""
-    for hierarchy in _hierarchies():
-        root = hierarchy / config.NODE_NAME
-        for group in sorted((g for g in root.rglob("*") if g.is_dir()), key=lambda g: -len(g.parts)):
-            group.rmdir()
-        if root.exists():
-            root.rmdir()
-
-
-def _hierarchies() -> list[Path]:
-    if (CONTROLLERS / "cgroup.controllers").is_file():
-        return [CONTROLLERS]
-    return [
-        h
-        for h in sorted(CONTROLLERS.iterdir())
-        if h.is_dir() and not h.is_symlink() and (h / "cgroup.procs").exists()
-    ]
 
 
 @retry(

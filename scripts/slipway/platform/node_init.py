@@ -11,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from slipway.platform import config
+from slipway.platform import cgroups, config
 from slipway.proc import run
 
 OVERLAID = ("/etc", "/opt", "/usr/libexec", "/var/lib", "/var/log")
@@ -57,6 +57,8 @@ def _replace(file: Path, text: str) -> None:
 def main() -> None:
     """Arrange the mounts and become supervisord."""
     state = Path(sys.argv[1])
+    cgroups.remove()
+    cgroups.make()
     arrange(state)
     supervisord = Path(sys.prefix) / "bin" / "supervisord"
     os.execv(supervisord, [str(supervisord), "-c", str(state / "node" / "control" / "supervisord.conf")])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import httpx
 
 from slipway import toolchain
 from slipway.errors import Unreachable
+from slipway.paths import PYTHON
 from slipway.platform import config
 from slipway.platform.forge import BOT, Forge
 from slipway.platform.secrets import Secrets
@@ -35,7 +35,7 @@ def prepare(state: Path, forge: Forge, secrets: Secrets) -> None:
         "credentials": str(secrets.path("pipeline-credentials")),
         "environment": {
             **config.mirrors(),
-            "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "PATH": f"{PYTHON.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
             "SLIPWAY_DEPLOY_REPO": forge.remote("deploy"),
             "SLIPWAY_PYTHON_IMAGE": f"oci-archive:{base_image(state)}",
         },
@@ -80,7 +80,7 @@ def signing_key(secrets: Secrets) -> Path:
 def program(state: Path) -> Program:
     """What the supervisor runs."""
     file = state / NAME / "receiver.yaml"
-    return Program(NAME, [sys.executable, "-m", "slipway.pipeline.receiver", "--config", file])
+    return Program(NAME, [PYTHON, "-m", "slipway.pipeline.receiver", "--config", file])
 
 
 def builds() -> list[dict]:

@@ -40,7 +40,9 @@ def read(state: Path) -> Status:
         processes=processes,
         addresses=addresses(state),
         users={name: str(state / "secrets" / f"forge-{name}") for name in (ADMIN, *PEOPLE, BOT)},
-        serving={name.removeprefix("slipway-"): _version(port) for name, port in config.BALANCER_PORTS.items()},
+        serving={
+            name.removeprefix("slipway-"): _version(port) for name, port in config.BALANCER_PORTS.items()
+        },
     )
 
 

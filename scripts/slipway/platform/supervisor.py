@@ -161,7 +161,12 @@ class Supervisor:
 
 
 def _wait_gone(pid: int) -> None:
-    @retry(retry=retry_if_exception_type(StateError), stop=stop_after_delay(15), wait=wait_fixed(0.1), reraise=True)
+    @retry(
+        retry=retry_if_exception_type(StateError),
+        stop=stop_after_delay(15),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
     def gone() -> None:
         if runs(pid):
             raise StateError(f"supervisord ({pid}) does not end")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from pathlib import Path
 from slipway import toolchain
 from slipway.errors import StateError
 from slipway.kubectl import Cluster
-from slipway.paths import CHECKOUT
+from slipway.paths import CHECKOUT, PYTHON
 from slipway.platform import (
     argocd,
+    config,
     debian,
     delivery,
     groundwork,
@@ -175,7 +175,7 @@ class Up:
         """What a user would do: `slipway pair publish`, with that user's login in the environment."""
         login = {"SLIPWAY_GIT_USERNAME": user, "SLIPWAY_GIT_PASSWORD": self.secrets.get(f"forge-{user}")}
         command = [
-            Path(sys.prefix) / "bin" / "slipway",
+            PYTHON.with_name("slipway"),
             "pair",
             "publish",
             f"--{half}",
@@ -186,7 +186,7 @@ class Up:
 
 def _balancer(state: Path) -> list[Program]:
     """The AWS API, and the data plane that drives HAProxy from what the controller writes there."""
-    python = [sys.executable, "-m"]
+    python = [PYTHON, "-m"]
     return [
         Program("aws", [*python, "slipway.platform.aws", "--state", state]),
         Program("alb", [*python, "slipway.platform.alb", "--state", state]),

@@ -14,7 +14,7 @@ import click
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.platform import config
 from slipway.platform.alb.driver import Driver
-from slipway.platform.alb.elbv2 import LAG_LIMIT
+from slipway.platform.alb.plan import LAG_LIMIT
 
 DEFAULT_PORTS = ",".join(f"{name}={port}" for name, port in config.BALANCER_PORTS.items())
 

@@ -111,6 +111,8 @@ def _frontend(model: Model, balancer: LoadBalancer, listener: Listener, folder: 
         f"    http-request set-header X-Forwarded-Port {listener.local}",
         '    http-request set-var-fmt(txn.query) "?%[query]" if { query -m len gt 0 }',
     ]
+    if balancer.strict:
+        lines.append('    http-request del-header "[^A-Za-z0-9-]" -m reg')
     # The last rule that matches stays in the variable, so the rules go from the lowest priority to the highest.
     for index, rule in reversed(list(enumerate(listener.rules))):
         when = " ".join(_matches(condition) for condition in rule.conditions)

@@ -15,8 +15,7 @@ from typing import Any
 from moto.elbv2 import models
 from moto.elbv2.utils import make_arn_for_target_group
 
-LAG_LIMIT = 60
-"""For so many seconds at least a target that left stays in the snapshot; no data plane learns later than that."""
+from slipway.platform.alb.plan import LAG_LIMIT
 
 _NOT_REGISTERED = ("unused", "Target.NotRegistered", "Target is not registered to the target group")
 _NOT_IN_USE = (

@@ -80,13 +80,14 @@ class Listener:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """A load balancer; `idle` in seconds."""
+    """A load balancer; `idle` in seconds, `strict` drops header fields with names that are not letters, digits, `-`."""
 
     arn: str
     name: str
     dns_name: str
     idle: float
     listeners: tuple[Listener, ...]
+    strict: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ TargetKey = tuple[str, str, int, float]
 """Target group ARN, address, port, registered at."""
 
 SMALLEST = 8
+LAG_LIMIT = 60
+"""Seconds: the longest lag, and so the shortest time for which a target that left stays in the snapshot."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ _LB_ATTRIBUTES = {
     "ipv6.deny_all_igw_traffic": _ANY,
     "load_balancing.cross_zone.enabled": _ANY,
     "routing.http.desync_mitigation_mode": "defensive",
-    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.drop_invalid_header_fields.enabled": _ANY,
     "routing.http.preserve_host_header.enabled": _ANY,
     "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
     "routing.http.xff_client_port.enabled": "false",
@@ -117,7 +117,8 @@ class Reader:
         idle = float(attributes.get("idle_timeout.timeout_seconds", 60))
         listeners = [self._listener(name, listener) for listener in raw["Listeners"]]
         known = tuple(listener for listener in listeners if listener)
-        return LoadBalancer(raw["LoadBalancerArn"], name, raw["DNSName"], idle, known)
+        strict = attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true"
+        return LoadBalancer(raw["LoadBalancerArn"], name, raw["DNSName"], idle, known, strict)
 
     def _listener(self, name: str, raw: Raw) -> Listener | None:
         port, where = raw["Port"], f"{name}:{raw['Port']}"
