@@ -4,7 +4,7 @@ The seed (VPC, subnets, security group) has the same ids on every start, because
 while it is made. What the load balancer controller writes (ELBv2) is saved after every change, before the caller
 has its answer, and loaded at the start: killed and started again, the API holds the same load balancers and targets,
 and neither the controller nor the data plane has to do anything. A saved state that cannot be read is set aside and
-the API starts empty; then the controller must be restarted (`loadbalancer.restart`), because it caches what it
+the API starts empty; then the controller must be restarted (`loadbalancer.heal` does), because it remembers what it
 registered. A target group's ARN follows from its name, so the cluster's TargetGroupBindings stay valid even then.
 
 Two private routes serve the data plane, without authentication like the rest of the emulator:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -49,9 +50,21 @@ def wait(cluster: Cluster, seconds: int = 120) -> None:
     cluster.kubectl("--namespace", NAMESPACE, *arguments, timeout=seconds + 15)
 
 
-def restart(cluster: Cluster) -> None:
-    """Make the controller write everything anew; needed only after the AWS API lost its state."""
+def heal(cluster: Cluster, aws_url: str) -> bool:
+    """Restart the controller if the AWS API lost what the cluster's bindings point to; True when it had.
+
+    The controller remembers for minutes what it registered; only a new one writes everything again.
+    """
+    bindings = cluster.get("targetgroupbindings.elbv2.k8s.aws", "--all-namespaces")["items"]
+    wanted = {binding["spec"]["targetGroupARN"] for binding in bindings}
+    try:
+        groups = httpx.get(f"{aws_url}/slipway/elbv2", timeout=10).raise_for_status().json()["TargetGroups"]
+    except httpx.HTTPError as exc:
+        raise Unreachable(f"the AWS API at {aws_url} does not answer: {exc}") from exc
+    if wanted <= {group["TargetGroupArn"] for group in groups}:
+        return False
     cluster.kubectl("--namespace", NAMESPACE, "rollout", "restart", f"deployment/{NAME}")
+    return True
 
 
 @retry(

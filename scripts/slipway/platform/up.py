@@ -72,13 +72,13 @@ class Up:
             base = beside.submit(self._base_image)
             self._reconcile_record()
             self._services()
-            forge = beside.submit(self._forge)
+            delivered = beside.submit(self._hand_in, scanners, base, deliver)
             if not self.external:
                 self._node()
             self._cluster()
-            _results(scanners, base, forge)
+            delivered.result()
             if deliver:
-                self._deliver(base.result())
+                self._serve()
 
     # Steps
 
@@ -124,7 +124,8 @@ class Up:
                 self.supervisor.run(program.name)
             registry.wait()
 
-    def _forge(self) -> None:
+    def _hand_in(self, scanners: Future, base: Future, deliver: bool) -> None:
+        """Everything on the way to a bump, which needs no cluster."""
         with self.steps.step("users, repositories, webhooks"):
             self.forge.wait()
             webhook = self.secrets.get("argocd-webhook")
@@ -134,6 +135,10 @@ class Up:
                     "deploy": [hook("gogs", url, webhook) for url in argocd.WEBHOOK_URLS],
                 }
             )
+        pipeline.use_base(self.state, base.result())
+        scanners.result()
+        if deliver:
+            self._publish_pair()
 
     def _node(self) -> None:
         with self.steps.step("Kubernetes") as step:
@@ -150,25 +155,27 @@ class Up:
             loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
 
-    def _deliver(self, base: Path) -> None:
-        pipeline.use_base(self.state, base)
+    def _publish_pair(self) -> None:
+        """Publish both halves; the source half's webhook starts the pipeline, whose end is waited for."""
         pipeline.credentials(self.secrets)
         with self.steps.step("pair published") as step:
             deploy = self._publish("deploy", BOT)
             delivery.hand_over_key(self.forge, self.secrets)
             source = self._publish("source", "developer")
-            step.note("in step" if not (source["changed"] or deploy["changed"]) else "changed")
+            step.note("changed" if source["changed"] or deploy["changed"] else "in step")
         if source["changed"] or delivery.unreleased(self.forge):
             with self.steps.step("pipeline: test, build, scan, push, sign, bump") as step:
                 delivery.wait_for_build(self.forge, source["commit"], step.advance)
         with self.steps.step("first delivery to every environment") as step:
             if not delivery.spread(self.forge, self.secrets):
                 step.note("all have one")
-        with self.steps.step("Argo CD and load balancer controller ready"):
-            argocd.wait(self.cluster)
-            loadbalancer.wait(self.cluster)
+
+    def _serve(self) -> None:
+        """Hand the environments over to Argo CD and wait until users are served."""
         with self.steps.step("application served") as step:
+            loadbalancer.wait(self.cluster)
             argocd.deploy(self.cluster)
+            argocd.wait(self.cluster)
             delivery.wait_served(step.advance)
 
     def _publish(self, half: str, user: str) -> dict:
@@ -191,11 +198,6 @@ def _balancer(state: Path) -> list[Program]:
         Program("aws", [*python, "slipway.platform.aws", "--state", state]),
         Program("alb", [*python, "slipway.platform.alb", "--state", state]),
     ]
-
-
-def _results(*futures: Future) -> None:
-    for future in futures:
-        future.result()
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def _preamble(longest_idle: float, folder: Path, user: str | None) -> list[str]:
     return [
         "global",
         "    log stdout format raw local0",
-        "    maxconn 8000",
+        "    fd-hard-limit 20000",
         f"    hard-stop-after {max(3600, round(longest_idle))}s",
         *owner,
         "",
