@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from alb_lab import Aws
 from cryptography import x509
-from slipway.kubectl import Cluster
 from slipway.platform import images, loadbalancer
-from slipway.proc import Result
 
 SERVICE = "aws-load-balancer-webhook-service.kube-system.svc"
 
@@ -112,32 +109,3 @@ def test_the_service_leads_to_the_controller(objects: dict[str, dict]) -> None:
     for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
         for webhook in objects[kind]["webhooks"]:
             assert webhook["clientConfig"]["service"]["name"] == objects["Service"]["metadata"]["name"]
-
-
-class Bound(Cluster):
-    """A cluster with one TargetGroupBinding, which remembers what it was told to restart."""
-
-    def __init__(self, arn: str):
-        super().__init__(None)
-        object.__setattr__(self, "arn", arn)
-        object.__setattr__(self, "restarted", [])
-
-    def get(self, *arguments: str) -> dict:
-        return {"items": [{"spec": {"targetGroupARN": self.arn}}]}
-
-    def kubectl(self, *arguments: str | Path, **options: object) -> Result:
-        self.restarted.append(arguments[-1])
-        return Result((), 0, "", "")
-
-
-def test_the_controller_is_restarted_when_the_api_forgot(tmp_path: Path) -> None:
-    """Only then: a binding whose target group the API does not know; and the network is found by name."""
-    aws = Aws(tmp_path)
-    try:
-        assert loadbalancer.vpc_id(aws.url) == aws.vpc()
-        kept, lost = Bound(aws.group("kept")), Bound("arn:aws:elasticloadbalancing:::targetgroup/lost/1")
-        assert loadbalancer.heal(kept, aws.url) is False
-        assert loadbalancer.heal(lost, aws.url) is True
-    finally:
-        aws.stop()
-    assert (kept.restarted, lost.restarted) == ([], ["deployment/aws-load-balancer-controller"])

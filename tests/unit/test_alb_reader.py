@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from slipway.errors import InvalidInput
+from slipway.platform.alb.__main__ import parse_ports
 from slipway.platform.alb.model import Fixed, Forward, Model
 from slipway.platform.alb.reader import Reader
 
@@ -194,3 +196,11 @@ def test_weights_are_kept_and_stickiness_between_groups_is_reported() -> None:
     model = rules({"Priority": "1", "Conditions": [], "Actions": [forward("tg1", "tg2", **sticky)]})
     assert model.load_balancers[0].listeners[0].rules[0].action == Forward((("tg1", 1), ("tg2", 2)))
     assert reported(model) == [("lab:80 rule 1", "stickiness between target groups")]
+
+
+def test_ports_are_assigned_by_name_and_listener() -> None:
+    """The listener's port is 80 unless it is said; what cannot be read is refused with an example."""
+    assert parse_ports("a=8080, b:443=8443") == {("a", 80): 8080, ("b", 443): 8443}
+    for wrong in ("a", "a=", "=8080", "a=x", "a:x=1", ""):
+        with pytest.raises(InvalidInput, match="port assignment"):
+            parse_ports(wrong)

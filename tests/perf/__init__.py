@@ -1,0 +1,1 @@
+"""Measurements against what a user would run instead; `make bench` runs them."""
