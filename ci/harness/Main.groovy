@@ -100,7 +100,7 @@ class Harness {
     /** End the build when the process that asked for it is gone. */
     static void watch(long pid, Steps steps) {
         Thread.startDaemon {
-            while (ProcessHandle.of(pid).map { it.alive }.orElse(false)) sleep(500)
+            while (Steps.lives(pid)) sleep(500)
             steps.stop()
         }
     }

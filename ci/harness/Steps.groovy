@@ -222,17 +222,16 @@ class Steps extends GroovyObjectSupport {
             def fresh = process.descendants().collect(java.util.stream.Collectors.toSet()) + process.toHandle() - all
             fresh.each { it.destroy() }
             all.addAll(fresh)
-            if (!all.any { lives(it) } || System.currentTimeMillis() > end) break
+            if (!all.any { lives(it.pid()) } || System.currentTimeMillis() > end) break
             sleep(50)
         }
         all.each { it.destroyForcibly() }
         process.waitFor()
     }
 
-    /** A zombie counts as dead: where nothing reaps orphans it would seem to live for ever. */
-    private static boolean lives(ProcessHandle handle) {
-        def stat = new File("/proc/${handle.pid()}/stat")
-        try { handle.alive && !(stat.exists() && stat.text =~ /\) Z /) } catch (IOException gone) { false }
+    /** Whether a process runs; a zombie does not: where nothing reaps orphans it would seem to live for ever. */
+    static boolean lives(long pid) {
+        try { !(new File("/proc/$pid/stat").text =~ /\) Z /) } catch (IOException gone) { false }
     }
 
     /** Called from another thread: end what runs now; what follows refuses to start. */

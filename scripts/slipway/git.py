@@ -27,7 +27,7 @@ from slipway.git_fetch import Again, Dropped, Reader, Tip
 from slipway.git_store import Author, Store
 from slipway.proc import redact, run
 
-_CONNECTION_TRIES = 6
+_CONNECTION_TRIES = 5
 _LOCK_TRIES = 10
 
 
@@ -146,29 +146,26 @@ class RemoteRepo:
         reason = refused[1] if refused and "report status" not in refused[1] else None
         if reason is None:
             self._uncertain.add(commit)
-        return self._turned_down(reason, pushed.stderr, tip, counts)
+        raise self._turned_down(reason, pushed.stderr, tip, counts)
 
-    def _turned_down(self, reason: str | None, stderr: str, before: Tip, counts: dict[str, int]) -> Landed:
+    def _turned_down(self, reason: str | None, stderr: str, before: Tip, counts: dict[str, int]) -> Exception:
         """What a failed push meant, by the remote's tip; text decides only when the tip stands where it stood.
 
         `reason` is what the remote answered for the branch, None when its answer is not known.
         """
         if reason is None and is_denied(stderr):
-            raise denied(self.shown, stderr, given=self.reader.given)
-        now = self.reader.fetch()
-        if landed := self._landed(now):
-            return Landed(landed, before.sha, counts["attempts"])
-        text = redact(remote_text(stderr) or stderr.strip())
+            return denied(self.shown, stderr, given=self.reader.given)
         if reason is None:
-            raise Dropped(text)
+            return Dropped(redact(remote_text(stderr) or stderr.strip()))
+        now = self.reader.fetch()
         counts["declined"] += "declined" in reason
         if now.sha != before.sha and counts["declined"] < 2:
-            raise Again(reason)
+            return Again(reason)
         counts["locked"] += is_passing(reason)
         if is_passing(reason) and counts["locked"] < _LOCK_TRIES:
-            raise Again(reason)
+            return Again(reason)
         said = f"{remote_text(stderr)} {brackets(reason)}".strip()
-        raise RemoteRefused(
+        return RemoteRefused(
             f"{self.shown} refused the push to {self.branch}: {redact(said)}",
             fix="the remote's own rule must allow it: branch protection, a hook, or the rights of the bot user",
         )

@@ -99,7 +99,18 @@ class Reader:
         return Tip(self, sha, re.match(rb"tree ([0-9a-f]{40})\n", self.store.body(sha))[1].decode())
 
     def _git_fetch(self, options: list[str], *refspecs: str, input: str | None = None):
-        command = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options, "origin", *refspecs]
+        # What is asked for by id must come although the commit that holds it is here already.
+        told = ["-c", "fetch.negotiationAlgorithm=noop"] if not refspecs else []
+        command = [
+            *told,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            *options,
+            "origin",
+            *refspecs,
+        ]
         try:
             return self.store.git(*command, input=input)
         except CommandFailed as exc:

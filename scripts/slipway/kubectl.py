@@ -10,7 +10,6 @@ from slipway import toolchain
 from slipway.proc import Result, run
 
 
-
 @dataclass(frozen=True)
 class Cluster:
     """A cluster to talk to."""
@@ -34,6 +33,26 @@ class Cluster:
         """
         options = ("--server-side", "--force-conflicts", f"--field-manager={manager}")
         self.kubectl("apply", *options, "-f", "-", input=manifest, timeout=180)
+
+    def remembers(self, name: str, value: str) -> bool:
+        """Whether `remember` was last called with this value, on this very cluster."""
+        query = (
+            "--namespace",
+            "kube-system",
+            "configmap",
+            f"slipway-{name}",
+            "--ignore-not-found",
+            "-o",
+            "json",
+        )
+        found = self.kubectl("get", *query).stdout
+        return bool(found) and json.loads(found).get("data", {}).get("value") == value
+
+    def remember(self, name: str, value: str) -> None:
+        """Leave a note in the cluster itself, so that a new cluster starts from nothing."""
+        metadata = {"name": f"slipway-{name}", "namespace": "kube-system"}
+        note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": value}}
+        self.apply(json.dumps(note))
 
     def get(self, *arguments: str) -> dict:
         """An object or a list, parsed."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -147,23 +150,31 @@ def kustomization(*entries: tuple[str, str, str]) -> str:
     return f"resources:\n  - ../../../base\nimages:\n{lines}"
 
 
+_templates: dict[str, Path] = {}
+"""Repositories that were made once and are copied from then on."""
+
+
 @dataclass
 class Deploy:
     """A bare deploy repository at `path`."""
 
     path: Path
     url: str = ""
-    files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def create(cls, path: Path, files: dict[str, str], *, filters: bool = True) -> Deploy:
         """Make it with one commit of these files; `filters` as Gitea and GitHub have them."""
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(path))
-        deploy = cls(path, path.as_uri())
-        if filters:
-            git("config", "uploadpack.allowFilter", "true", cwd=path)
-        deploy.commit("first", files)
-        return deploy
+        key = json.dumps([files, filters])
+        if key not in _templates:
+            template = cls(Path(tempfile.mkdtemp(prefix="bump-lab-")) / "repo.git")
+            atexit.register(shutil.rmtree, template.path.parent, ignore_errors=True)
+            git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(template.path))
+            git("config", "uploadpack.allowFilter", str(filters), cwd=template.path)
+            git("config", "http.receivepack", "true", cwd=template.path)
+            template.commit("first", files)
+            _templates[key] = template.path
+        shutil.copytree(_templates[key], path)
+        return cls(path, path.as_uri())
 
     def commit(self, message: str, files: dict[str, str | bytes]) -> str:
         """Write files on top of main, behind the tools' backs."""

@@ -245,7 +245,6 @@ def test_B3_declining_hook_is_asked_once(bump, deploy, registry):
 def test_B9_C22_credentials_are_named_and_never_shown(bump, deploy, registry, tmp_path):
     """Over HTTP the password comes from the environment; wrong, missing or in the URL it is refused unseen."""
     registry.push(BACKEND, "v1")
-    git("config", "http.receivepack", "true", cwd=deploy.path)
     with GitServer(tmp_path, ("slipway-bot", "s3cret")) as server:
         url = f"{server.url}/deploy.git"
         assert refused(bump(f"{BACKEND}=:v1", repo=url), 4, "wants credentials", "SLIPWAY_GIT_PASSWORD")

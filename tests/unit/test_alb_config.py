@@ -131,6 +131,8 @@ def test_a_redirect_to_a_listener_of_ours_gets_its_local_port() -> None:
     assert text == "https://%[req.hdr(host),host_only]:8443/%[path,regsub(^/,)]%[var(txn.query)]"
     alone = LoadBalancer("lb", "lab", "x", 60, both.listeners[:1])
     assert ":443/" in config._location(to, alone, alone.listeners[0], "http")
+    plain = Redirect(302, "#{protocol}", "x.example.org", "#{port}", "/100%", "a=b")
+    assert config._location(plain, both, both.listeners[0], "http") == "http://x.example.org:8080/100%%?a=b"
 
 
 @pytest.mark.parametrize(

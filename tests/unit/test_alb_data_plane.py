@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from alb_lab import Lab, Load, Target, alive, fixed, lab, path, until
+from alb_lab import Lab, alive, fixed, lab, path, until
+from alb_targets import Load, Target
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -221,7 +222,7 @@ def test_a_websocket_outlives_other_targets_and_reloads(one: Lab) -> None:
         before = one.reloads()
         one.aws.rule(one.listener, 26, fixed(418), path("/new"))
         until(lambda: httpx.get(f"{one.url}/new").status_code == 418)
-        assert one.reloads() > before
+        until(lambda: one.reloads() > before)
         assert echo(socket, "two") == "127.0.0.19 two"
         one.aws.deregister(group, mine)
         time.sleep(one.LAG + 0.5)
@@ -271,6 +272,7 @@ def test_the_load_balancer_serves_on_while_the_api_is_away(one: Lab) -> None:
     one.aws.rule(one.listener, 28, group, path("/memory*"))
     one.aws.serve(group, target)
     until(lambda: httpx.get(f"{one.url}/memory").is_success)
+    until(lambda: "path-pattern /memory*" in str(one.status()))
     vpc, reloads = one.aws.vpc(), one.reloads()
     with Load(f"{one.url}/memory", rate=20) as load:
         one.aws.kill()

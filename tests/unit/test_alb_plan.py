@@ -60,7 +60,7 @@ def test_a_lag_longer_than_the_delay_holds_the_target() -> None:
     assert "10.244.0.1" not in states(planned(targets, 105.0, delay=0))
 
 
-def test_a_target_that_left_uncheckd_keeps_the_state_it_had() -> None:
+def test_a_target_that_left_unchecked_keeps_the_state_it_had() -> None:
     """A data plane that starts after the deregistration goes by the state that the API kept."""
     gone = target(1, left=100.0, state="unhealthy")
     group = TargetGroup("arn", "board", False, "roundrobin", DELAY, None, 60, CHECK, (gone, target(2)))

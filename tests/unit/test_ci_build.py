@@ -134,6 +134,24 @@ def test_a_failing_build_leaves_nothing(settings, project, tmp_path):
     assert not list((tmp_path / "out").glob("*.tar"))
 
 
+def test_old_images_do_not_pile_up(settings, project, tmp_path, monkeypatch):
+    """buildah's storage keeps the newest three of a name."""
+    monkeypatch.setenv("SLIPWAY_BUILDAH_ROOT", str(tmp_path / "own"))
+    tags = []
+    for second in range(5):
+        (project / "apps" / "main.py").write_text(f"print({second})\n")
+        (project / "images" / "board-backend" / "Dockerfile").write_text(
+            DOCKERFILE.replace("/app", f"/app{second}")
+        )
+        commit = Commit(f"{second}" * 40, COMMIT.time.replace(second=second), False)
+        tags.append(make(settings, project, tmp_path / "out", commit).tag)
+    root = ["buildah", f"--root={tmp_path}/own/root", f"--runroot={tmp_path}/own/run"]
+    listed = subprocess.run(
+        [*root, "images", "--format={{.Tag}}"], capture_output=True, text=True
+    ).stdout.split()
+    assert sorted(t for t in listed if t != "<none>") == tags[-3:]
+
+
 def test_a_missing_dockerfile_is_named(settings, project, tmp_path):
     """With its path, before buildah is started."""
     (project / "images" / "board-backend" / "Dockerfile").unlink()

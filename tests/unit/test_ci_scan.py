@@ -116,6 +116,14 @@ def test_an_ecosystem_without_database_fails(tmp_path):
         scan(CONFIG, IMAGE, output, tmp_path / "db", [], NOW)
 
 
+def test_packages_that_no_database_knows_are_refused_whatever_the_scanner_says(sample):
+    """The list of packages decides, not the scanner's exit code."""
+    database = osv.read(sample)
+    osv.require(database, {"PyPI", "Debian"}, 7, "allow", NOW)
+    with pytest.raises(MachineError, match="no vulnerability database for Alpine, npm"):
+        osv.require(database, {"PyPI", "npm", "Alpine"}, 7, "allow", NOW)
+
+
 def test_a_deleted_or_changed_database_file_fails(tmp_path, sample):
     """What is there must be what was recorded when it was fetched."""
     output = built(tmp_path / "out", python_package("jinja2", "2.10"))

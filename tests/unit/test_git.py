@@ -78,6 +78,13 @@ def test_reads_whatever_the_server_can_filter(deploy, settings):
     git("fsck", "--strict", cwd=deploy.path)
 
 
+def test_reads_from_a_server_that_keeps_bitmaps(deploy):
+    """A repacked repository, whose server trusts that we have all below a commit, still sends what is asked for."""
+    git("repack", "--quiet", "-a", "-d", "-b", cwd=deploy.path)
+    with RemoteRepo(deploy.url) as repo:
+        assert repo.tip().read([PATH], siblings=True) == {PATH: b"images: []\n"}
+
+
 def test_fetches_only_the_folders_on_the_path(deploy):
     """Neither siblings nor other folders are fetched, so that the cost does not grow with the repository."""
     more = {f"overlays/dev/app-{n}/kustomization.yaml": f"n: {n}\n" for n in range(200)}
@@ -306,7 +313,6 @@ def test_user_hooks_and_settings_do_not_interfere(deploy, tmp_path, monkeypatch)
 
 @pytest.fixture
 def http(tmp_path, deploy):
-    git("config", "http.receivepack", "true", cwd=deploy.path)
     with GitServer(tmp_path, ("bot", "s3cr:t ü")) as server:
         yield server
 

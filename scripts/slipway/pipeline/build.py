@@ -18,6 +18,8 @@ from slipway.pipeline.records import Built, Output
 from slipway.proc import run, stream
 
 Line = Callable[[str], None]
+_KEPT = 3
+"""Images of a name that stay in buildah's storage."""
 _PIP_CONFIGS = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")
 
 
@@ -102,6 +104,15 @@ class Buildah:
         )
         form = "docker-archive" if compression(wanted.name, self.env) == "none" else "oci-archive"
         run([*self.command, "push", "--quiet", reference, f"{form}:{tar}:{reference}"], timeout=900)
+        self._forget(wanted.name)
+
+    def _forget(self, name: str) -> None:
+        """Remove all but the newest images of this name; layers that those share stay and serve as cache."""
+        listed = run(
+            [*self.command, "images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={name}:*"]
+        ).stdout
+        for old in sorted(set(listed.split()))[:-_KEPT]:
+            run([*self.command, "rmi", old], check=False)
 
     def _base(self, wanted: Request) -> list[str]:
         """A base given as `oci-archive:PATH` is loaded first and named by its id; a local one is never pulled."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -85,26 +84,14 @@ def fail(reports: dict[str, dict]) -> None:
 
 
 def _osv_scanner(tar: Path, where: Path) -> dict:
-    """The scanner's JSON; an own empty configuration keeps files inside the image from silencing it."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder) / "osv-scanner.toml"
-        settings.touch()
-        result = run(
-            [
-                toolchain.tool("osv-scanner"),
-                "scan",
-                "image",
-                "--offline",
-                "--all-packages",
-                "--format=json",
-                f"--config={settings}",
-                "--archive",
-                tar,
-            ],
-            env={"OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY": str(where)},
-            timeout=600,
-            allowed=(0, _FOUND, _NOTHING_TO_SCAN, _BROKEN),
-        )
+    """The scanner's JSON; `{}` when it found nothing to look at."""
+    command = [toolchain.tool("osv-scanner"), "scan", "image", "--offline", "--all-packages", "--format=json"]
+    result = run(
+        [*command, "--archive", tar],
+        env={"OSV_SCANNER_LOCAL_DB_CACHE_DIRECTORY": str(where)},
+        timeout=600,
+        allowed=(0, _FOUND, _NOTHING_TO_SCAN, _BROKEN),
+    )
     if result.returncode == _NOTHING_TO_SCAN:
         return {}
     if missing := sorted(set(_NO_DATABASE.findall(result.stderr))):

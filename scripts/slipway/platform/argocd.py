@@ -43,7 +43,8 @@ def _give_secrets(cluster: Cluster, secrets: Secrets) -> None:
 
 def deploy(cluster: Cluster) -> None:
     """Hand the environments over to Argo CD: projects and ApplicationSets."""
-    cluster.apply(kustomize.build(paths.CHECKOUT / "argocd" / "clusters" / "local"), manager="slipway-argocd")
+    manifest = kustomize.build(paths.CHECKOUT / "argocd" / "clusters" / "local")
+    cluster.apply(manifest, manager="slipway-argocd")
 
 
 def wait(cluster: Cluster, seconds: int = 180) -> None:

@@ -114,7 +114,7 @@ class Memory:
         except Exception as exc:  # whatever another version of moto left behind
             aside = self.file.with_suffix(".unreadable")
             log.error("the saved ELBv2 state cannot be read, starting empty (kept as %s): %s", aside, exc)
-            pass
+            self.file.rename(aside)
             self.saved = b""
             return False
         for name in self._PARTS:

@@ -29,7 +29,9 @@ def apply(cluster: Cluster, state: Path) -> None:
             secret(environment, "board-events", {"token": secrets.get("board-events")}),
             _volume(state, environment),
         ]
-    cluster.apply("\n---\n".join(map(json.dumps, objects)), manager="slipway-groundwork")
+    cluster.apply_changed(
+        "groundwork", "\n---\n".join(map(json.dumps, objects)), manager="slipway-groundwork"
+    )
 
 
 def secret(namespace: str, name: str, values: dict[str, str], labels: dict[str, str] | None = None) -> dict:

@@ -34,7 +34,7 @@ _RENEW = timedelta(days=365)
 
 
 def install(cluster: Cluster, crds: Path, aws_url: str, state: Path) -> None:
-    """Apply CRDs and controller; does nothing where nothing changed, and does not wait for its Pod.
+    """Apply CRDs and controller; does not wait for its Pod.
 
     `crds` is the crds.yaml of the controller's module. The AWS API must run; its VPC is read from it.
     """
