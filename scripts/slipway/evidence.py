@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.policy import Environment
     from slipway.registry import Image
 
-FIRST = Decision("newer", "being the first: the registry does not have the current image")
+FIRST = Decision("newer", "the registry does not have the current image")
 
 
 class Evidence:

@@ -83,8 +83,9 @@ def command_env(credentials: tuple[str, str] | None, url: str) -> Iterator[dict[
             env |= {"GIT_ASKPASS": str(script), "SLIPWAY_ASKPASS_HOST": host}
             env |= dict(zip(("SLIPWAY_GIT_USERNAME", "SLIPWAY_GIT_PASSWORD"), credentials, strict=True))
             settings["credential.helper"] = ""
-        env["GIT_CONFIG_COUNT"] = str(len(settings))
-        for number, (key, value) in enumerate(settings.items()):
+        first = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        env["GIT_CONFIG_COUNT"] = str(first + len(settings))
+        for number, (key, value) in enumerate(settings.items(), first):
             env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         yield env
 

@@ -35,7 +35,7 @@ class Decision:
     by: str
 
     def __str__(self) -> str:
-        return f"{self.verdict} by {self.by}"
+        return f"{self.verdict}: {self.by}"
 
 
 Ancestry = Callable[[str, str], bool | None]
@@ -45,11 +45,11 @@ Ancestry = Callable[[str, str], bool | None]
 def decide(current: Build, new: Build, ancestry: Ancestry) -> Decision:
     """Compare by source ancestry, else by build number, else by time of creation; the first that tells decides."""
     if current.reference.digest and current.reference.digest == new.reference.digest:
-        return Decision("same", "digest")
+        return Decision("same", "the same digest")
     return (
         _by_source(current, new, ancestry)
         or _by_order(current, new)
-        or Decision("unknown", "nothing in common")
+        or Decision("unknown", "nothing to compare")
     )
 
 
@@ -59,7 +59,7 @@ def _by_source(current: Build, new: Build, ancestry: Ancestry) -> Decision | Non
         return None
     for older, newer, verdict in ((old_commit, new_commit, "newer"), (new_commit, old_commit, "older")):
         if ancestry(older, newer):
-            return Decision(verdict, f"source: {older[:12]} comes before {newer[:12]}")
+            return Decision(verdict, f"source {older[:12]} comes before {newer[:12]}")
     return None
 
 
@@ -70,10 +70,10 @@ def _by_order(current: Build, new: Build) -> Decision | None:
     ):
         if before is not None and after is not None and before != after:
             return Decision(
-                "newer" if after > before else "older", f"{what}: {_show(before)} → {_show(after)}"
+                "newer" if after > before else "older", f"{what} {_show(before)} → {_show(after)}"
             )
     if current.created and new.created or current.number is not None and current.number == new.number:
-        return Decision("same", "number and time")
+        return Decision("same", "equal number or time")
     return None
 
 

@@ -2,13 +2,19 @@
 
 import json
 import re
+import sys
 import time
+from pathlib import Path
 
 import pytest
+from slipway.pipeline.push import push
+from slipway.pipeline.records import Built, Output
+from slipway.pipeline.sign import sign
 
 from tests.cli.bump_lab import (  # fmt: skip
     BACKEND,
     FRONTEND,
+    HOST,
     NOTHING,
     POLICY,
     Deploy,
@@ -20,6 +26,10 @@ from tests.cli.bump_lab import (  # fmt: skip
     slipway,
     start,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "pipelines"))
+from image_layout import make_archive
+from project import make_key, running_registry
 
 DEV = "overlays/dev/board/kustomization.yaml"
 STAGING = "overlays/staging/board/kustomization.yaml"
@@ -176,6 +186,31 @@ def test_required_signature_fails_closed(bump, deploy, registry):
     assert refused(bump(f"{BACKEND}=:v1"), 3, "no valid signature")
 
 
+def test_signature_is_verified_against_a_real_registry(bump, deploy, tmp_path, monkeypatch):
+    """An image in a real registry is refused until it is signed with the key that lies beside the policy."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "test")
+    with running_registry(tmp_path) as url:
+        environment = {"SLIPWAY_REGISTRY_MIRRORS": f"{HOST}={url}", "COSIGN_PASSWORD": "test"}
+        output, key = Output(tmp_path / "out"), make_key(tmp_path, "test")
+        output.folder.mkdir()
+        digest = make_archive(output.archive("backend"), {"a": "b"})
+        output.put_built(
+            "backend", Built(BACKEND, "v1", digest, "a" * 40, "2026-11-23T10:00:00Z", "backend.tar")
+        )
+        output.put_scan("backend", {"digest": digest, "verdict": "pass"}, {})
+        push("backend", output, environment)
+        policy = POLICY.format(env="dev") + "signature: {required: true, key: cosign.pub}\n"
+        deploy.commit(
+            "sign", {POLICY_DEV: policy, "overlays/dev/cosign.pub": key.with_suffix(".pub").read_bytes()}
+        )
+        arguments = ["--digests", str(output.folder / "digests"), "--app", "board"]
+        assert refused(bump(*arguments, **environment), 3, "no valid signature", "slipway ci sign")
+        sign("backend", output, str(key), None, environment)
+        done = bump(*arguments, **environment)
+        assert done.returncode == 0, done.stderr
+    assert digest in deploy.read(DEV)
+
+
 def test_B5_older_build_is_refused(bump, deploy, registry):
     """Build 10 after build 11 is superseded, whatever the times say; a reason lets it land and is written down."""
     registry.push(BACKEND, "b11", created="2026-11-23T10:00:00Z")
@@ -183,7 +218,7 @@ def test_B5_older_build_is_refused(bump, deploy, registry):
     assert bump(f"{BACKEND}=:b11", "--build", "11").returncode == 0
     tip = deploy.tip
     done = bump(f"{BACKEND}=:b10", "--build", "10")
-    assert refused(done, 3, "runs a newer board-backend", "older by build number: 11 → 10", "--allow-older")
+    assert refused(done, 3, "runs a newer board-backend", "older: build number 11 → 10", "--allow-older")
     assert deploy.tip == tip
     done = bump(f"{BACKEND}=:b10", "--build", "10", "--allow-older", "b11 corrupts\n data")
     assert done.returncode == 0 and "Allowed-Older: b11 corrupts data" in deploy.message()
@@ -197,11 +232,11 @@ def test_B5_order_of_evidence(bump, deploy, registry, tmp_path):
     registry.push(BACKEND, "old", revision=first, created="2026-11-23T11:00:00Z")
     assert bump(f"{BACKEND}=:new", "--build", "3").returncode == 0
     done = bump(f"{BACKEND}=:old", "--build", "4", "--source-repo", str(source.path))
-    assert refused(done, 3, f"older by source: {first[:12]} comes before {second[:12]}")
+    assert refused(done, 3, f"older: source {first[:12]} comes before {second[:12]}")
     registry.push(FRONTEND, "late", created="2026-11-23T11:00:00Z")
     registry.push(FRONTEND, "early", created="2026-11-23T10:00:00Z")
     assert bump(f"{FRONTEND}=:late").returncode == 0
-    assert refused(bump(f"{FRONTEND}=:early"), 3, "older by time of creation")
+    assert refused(bump(f"{FRONTEND}=:early"), 3, "older: time of creation")
     registry.push(FRONTEND, "timeless", created="1970-01-01T00:00:00Z")
     assert refused(bump(f"{FRONTEND}=:timeless"), 3, "nothing tells whether")
 
@@ -216,7 +251,7 @@ def test_B5_decision_is_made_again_on_the_new_tip(bump, deploy, registry):
         time.sleep(0.02)
     newer = bump(f"{BACKEND}=:b11", "--build", "11")
     assert newer.returncode == 0, newer.stderr
-    assert refused(older.communicate_all(), 3, "older by build number: 11 → 10")
+    assert refused(older.communicate_all(), 3, "older: build number 11 → 10")
     assert "b11" in deploy.read(DEV) and deploy.count == 2
 
 

@@ -28,6 +28,11 @@ def opened(url: str) -> ClientConnection:
     return connect(url.replace("http", "ws", 1) + "/ws", ping_interval=None, proxy=None)
 
 
+def shown(one: Lab, group: str) -> list[dict]:
+    """The targets of a group in the status file."""
+    return next(g["targets"] for g in one.status()["target_groups"] if g["name"] == group)
+
+
 def test_the_first_matching_rule_decides(one: Lab) -> None:
     """Host, path, header, query and method conditions pick the rule with the lowest number that holds."""
     rules = [
@@ -128,8 +133,7 @@ def test_health_is_what_the_checks_see(one: Lab) -> None:
     seen = until(lambda: (h := one.aws.health(group, target))["State"] == "unhealthy" and h)
     assert seen["Reason"] == "Target.ResponseCodeMismatch"
     assert seen["Description"] == "Health checks failed with these codes: [503]"
-    shown = next(g for g in one.status()["target_groups"] if g["name"] == "health")
-    assert shown["targets"][0]["serving"], "an ALB whose targets are all unhealthy fails open"
+    assert shown(one, "health")[0]["serving"], "an ALB whose targets are all unhealthy fails open"
 
 
 def test_a_target_sees_who_asks(one: Lab) -> None:
@@ -190,6 +194,7 @@ def test_a_target_replaced_properly_loses_no_request(one: Lab) -> None:
     assert load.statuses["200"] > 100
     assert load.by[old.ip] == served
     until(lambda: one.aws.health(group, old)["Reason"] == "Target.NotRegistered")
+    until(lambda: [target["id"] for target in shown(one, "proper")] == [new.ip])
 
 
 def test_a_target_that_dies_at_once_shows_the_lag(one: Lab) -> None:

@@ -25,15 +25,15 @@ def before(older: str, newer: str) -> bool | None:
     [
         ({"revision": "c1", "number": 9}, {"revision": "c2", "number": 5}, "newer", "source"),
         ({"revision": "c3", "number": 1}, {"revision": "c2", "number": 5}, "older", "source"),
-        ({"revision": "c1", "number": 11}, {"revision": "x", "number": 10}, "older", "build number: 11 → 10"),
-        ({"number": 9, "created": LATE}, {"number": 10, "created": EARLY}, "newer", "build number: 9 → 10"),
+        ({"revision": "c1", "number": 11}, {"revision": "x", "number": 10}, "older", "build number 11 → 10"),
+        ({"number": 9, "created": LATE}, {"number": 10, "created": EARLY}, "newer", "build number 9 → 10"),
         ({"revision": "c1", "number": 9}, {"revision": "c1", "number": 8}, "older", "build number"),
         ({"created": LATE}, {"number": 10, "created": EARLY}, "older", "time of creation"),
         ({"created": EARLY}, {"created": LATE}, "newer", "time of creation"),
-        ({"created": LATE}, {"created": LATE}, "same", "number and time"),
-        ({"number": 0}, {"number": 0}, "same", "number and time"),
-        ({"number": 3}, {"created": LATE}, "unknown", "nothing in common"),
-        ({}, {}, "unknown", "nothing in common"),
+        ({"created": LATE}, {"created": LATE}, "same", "equal number or time"),
+        ({"number": 0}, {"number": 0}, "same", "equal number or time"),
+        ({"number": 3}, {"created": LATE}, "unknown", "nothing to compare"),
+        ({}, {}, "unknown", "nothing to compare"),
     ],
 )
 def test_B5_first_evidence_that_tells_decides(current, new, verdict, by):

@@ -29,9 +29,7 @@ def apply(cluster: Cluster, state: Path) -> None:
             secret(environment, "board-events", {"token": secrets.get("board-events")}),
             _volume(state, environment),
         ]
-    cluster.apply_changed(
-        "groundwork", "\n---\n".join(map(json.dumps, objects)), manager="slipway-groundwork"
-    )
+    cluster.apply("\n---\n".join(map(json.dumps, objects)), manager="slipway-groundwork")
 
 
 def secret(namespace: str, name: str, values: dict[str, str], labels: dict[str, str] | None = None) -> dict:

@@ -196,6 +196,7 @@ class Up:
     def _serve(self) -> None:
         """Hand the environments over to Argo CD and wait until users are served."""
         with self.steps.step("application served") as step:
+            loadbalancer.heal(self.cluster, config.AWS_URL)
             if not self.cluster.remembers("deployed", self.settings):
                 loadbalancer.wait(self.cluster)
                 argocd.deploy(self.cluster)

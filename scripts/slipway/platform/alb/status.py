@@ -78,13 +78,16 @@ def _action(action: Action, names: Mapping[str, str]) -> str:
 
 
 def _group(group: TargetGroup, health: Mapping[TargetKey, Health], plan: Plan) -> dict[str, Any]:
-    serving = {(s.ip, s.port) for s in plan.servers.get(group.arn, ()) if s.serving}
+    """The group with the targets that still hold connections; `serving` is whether new requests go there."""
+    slots = {(s.ip, s.port): s.serving for s in plan.servers.get(group.arn, ()) if s.ip}
     targets = []
     for target in group.targets:
+        if (target.ip, target.port) not in slots:
+            continue
         seen = health[key(group, target)]
         state = seen.state if target.left is None else "draining"
         entry = {"id": target.ip, "port": target.port, "state": state, "reason": seen.reason}
-        targets.append(entry | {"serving": (target.ip, target.port) in serving})
+        targets.append(entry | {"serving": slots[target.ip, target.port]})
     return {"name": group.name, "arn": group.arn, "targets": targets}
 
 
