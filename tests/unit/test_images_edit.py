@@ -99,7 +99,9 @@ def test_A2_two_thousand_hex_tags_survive(tmp_path):
     for start in range(0, len(tags), 25):
         wanted = dict(zip(names, tags[start : start + 25], strict=True))
         data = set_images(data, {name: NewRef(tag) for name, tag in wanted.items()}).data
-        assert render(tmp_path, names, data) == [f"{name}:{tag}" for name, tag in wanted.items()]
+        assert [entry.tag for entry in read_images(data)] == list(wanted.values())
+        if start % 100 == 0:
+            assert render(tmp_path, names, data) == [f"{name}:{tag}" for name, tag in wanted.items()]
 
 
 @pytest.mark.parametrize("tag", NUMBER_LIKE)
