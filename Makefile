@@ -23,10 +23,11 @@ status: venv ## Show what runs where
 
 test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
-	@$(PYTEST)
+	@$(PYTEST) -m "not platform" --numprocesses 2 --quiet
+	@$(PYTEST) -m platform
 
-test-fast: venv tools ## The inner loop: no platform
-	@$(PYTEST) -m "not platform" -q
+test-fast: venv tools ## The inner loop: no platform, nothing that starts servers
+	@$(PYTEST) -m "not platform and not slow" --numprocesses 2 --quiet
 
 bench: venv ## Measure against what a user would run instead
 	@$(SLIPWAY) up

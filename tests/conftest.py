@@ -12,6 +12,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rollouts", type=int, default=3, help="rollouts under load (default 3)")
 
 
+SLOW = (
+    "test_alb_data_plane.py",
+    "test_aws.py",
+    "test_board_browser.py",
+    "test_board_database.py",
+    "test_board_process.py",
+    "test_bump.py",
+    "test_ci.py",
+    "test_ci_build.py",
+    "test_ci_harness_run.py",
+    "test_ci_push_sign.py",
+    "test_ci_scan.py",
+    "test_pipeline_jenkinsfile.py",
+    "test_pipeline_receiver.py",
+)
+"""Files that start real servers, builders or browsers; `make test-fast` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow files."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _git_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's git configuration and identity change no test."""

@@ -21,10 +21,13 @@ def export(file: Path) -> list[str]:
         raise ToolError("no tool is built yet", fix="run `slipway tools build`")
     partial = file.with_name(file.name + ".partial")
     compressor = zstandard.ZstdCompressor(level=1, threads=-1)
-    with partial.open("wb") as raw, compressor.stream_writer(raw) as packed:
-        with tarfile.open(fileobj=packed, mode="w|") as tar:
-            for group in groups:
-                tar.add(toolchain.home(group), arcname=group)
+    with (
+        partial.open("wb") as raw,
+        compressor.stream_writer(raw) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as tar,
+    ):
+        for group in groups:
+            tar.add(toolchain.home(group), arcname=group)
     partial.rename(file)
     return groups
 
@@ -36,9 +39,12 @@ def import_(file: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=store, prefix=".import-") as name:
         scratch = Path(name)
         try:
-            with file.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as unpacked:
-                with tarfile.open(fileobj=unpacked, mode="r|") as tar:
-                    tar.extractall(scratch, filter="data")
+            with (
+                file.open("rb") as raw,
+                zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
+                tarfile.open(fileobj=unpacked, mode="r|") as tar,
+            ):
+                tar.extractall(scratch, filter="data")
         except (tarfile.TarError, zstandard.ZstdError, EOFError) as exc:
             raise InvalidInput("not an archive of `slipway tools export`, or cut short", path=file) from exc
         groups = sorted(child.name for child in scratch.iterdir())

@@ -43,6 +43,7 @@ def test_dependencies_are_locked_and_their_secrets_stay_out(stages):
     assert {"--mount=type=secret,id=ca", "--mount=type=secret,id=pip"} <= set(dependencies.split())
     assert "unchecked-hash" in dependencies and "PYTHONHASHSEED=0" in dependencies
     assert "GIT_COMMIT" not in dependencies
+    assert "${LAYERS_TIME}" in dependencies, "layers of another time would be reused, and keep that time"
 
 
 def test_a_commit_changes_the_last_layers_only_and_always(stages):

@@ -7,7 +7,6 @@ import subprocess
 
 import click
 import pytest
-
 from slipway import paths
 from slipway.cli import VERBS, cli
 

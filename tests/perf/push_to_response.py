@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-
 from slipway import paths
 from slipway.errors import Unreachable
 from slipway.images import read_images
 from slipway.images_edit import set_images
 from slipway.platform import config
 from slipway.references import NewRef
+
 from tests.platform.conftest import Platform
 
 ROUNDS = 5

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from slipway import paths
 from slipway.kubectl import Cluster
 from slipway.platform import config, pipeline, status
@@ -49,7 +48,8 @@ class Platform:
         self.secrets = Secrets(state)
         self.cluster = Cluster(state / "kubeconfig")
         self.urls = {
-            name.removeprefix("slipway-"): f"http://127.0.0.1:{port}" for name, port in config.BALANCER_PORTS.items()
+            name.removeprefix("slipway-"): f"http://127.0.0.1:{port}"
+            for name, port in config.BALANCER_PORTS.items()
         }
 
     def api(self, user: str) -> httpx.Client:
@@ -67,9 +67,16 @@ class Platform:
             answer = api.get(self._contents(repository, path), params={"ref": ref}).raise_for_status().json()
         return base64.b64decode(answer["content"]).decode(), answer["sha"]
 
-    def write(self, user: str, repository: str, path: str, text: str, message: str, **where: str) -> httpx.Response:
+    def write(
+        self, user: str, repository: str, path: str, text: str, message: str, **where: str
+    ) -> httpx.Response:
         """Create or change a file in the forge as `user`; `new_branch` puts the commit on a branch of its own."""
-        body = {"content": base64.b64encode(text.encode()).decode(), "message": message, "branch": "main", **where}
+        body = {
+            "content": base64.b64encode(text.encode()).decode(),
+            "message": message,
+            "branch": "main",
+            **where,
+        }
         with self.api(user) as api:
             found = api.get(self._contents(repository, path), params={"ref": body["branch"]})
             if found.status_code == 200:
@@ -98,7 +105,9 @@ class Platform:
         path = f"/repos/{config.ORGANISATION}/deploy/pulls/{number}/merge"
         with self.api("operator") as api:
             eventually(
-                lambda: api.post(path, json={"Do": "rebase"}).status_code == 200, 30, f"pull request {number} merges"
+                lambda: api.post(path, json={"Do": "rebase"}).status_code == 200,
+                30,
+                f"pull request {number} merges",
             )
 
     def version(self, environment: str) -> dict:
@@ -110,7 +119,9 @@ class Platform:
 
         def done() -> dict | None:
             build = pipeline.build_of(commit)
-            return build if build and build["status"] in ("success", "failed", "aborted", "superseded") else None
+            return (
+                build if build and build["status"] in ("success", "failed", "aborted", "superseded") else None
+            )
 
         build = eventually(done, seconds, f"the pipeline builds {commit[:12]}")
         assert build["status"] == "success", pipeline.log_tail(build["number"], 40)

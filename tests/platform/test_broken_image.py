@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-
 from slipway.platform import config
 
 from .conftest import Platform, eventually
@@ -34,17 +33,25 @@ def test_the_old_pods_serve_the_result_is_failed_and_a_revert_heals(platform: Pl
 
     def degraded() -> dict | None:
         found = platform.application("dev-board")["status"]
-        return found if found["health"]["status"] == "Degraded" and found["sync"]["revision"] != before else None
+        return (
+            found if found["health"]["status"] == "Degraded" and found["sync"]["revision"] != before else None
+        )
 
     broken = eventually(degraded, 180, "Argo CD calls the rollout degraded")["sync"]["revision"]
     statuses = [httpx.get(f"{platform.urls['dev']}/version", timeout=5).status_code for _ in range(50)]
     assert statuses == [200] * 50
-    eventually(lambda: state_of(platform, broken) in ("failure", "error"), 60, "the forge calls the commit failed")
+    eventually(
+        lambda: state_of(platform, broken) in ("failure", "error"), 60, "the forge calls the commit failed"
+    )
 
-    platform.write("developer", "deploy", OVERLAY, good, "Revert the backend that never answers", new_branch="heal")
+    platform.write(
+        "developer", "deploy", OVERLAY, good, "Revert the backend that never answers", new_branch="heal"
+    )
     platform.merge(platform.pull_request("heal", "Revert the backend that never answers"))
     eventually(
-        lambda: platform.application("dev-board")["status"]["sync"]["revision"] != broken, 120, "Argo CD sees the revert"
+        lambda: platform.application("dev-board")["status"]["sync"]["revision"] != broken,
+        120,
+        "Argo CD sees the revert",
     )
     healed = platform.settled("dev-board")["status"]["sync"]["revision"]
     eventually(lambda: state_of(platform, healed) == "success", 90, "the forge calls the revert a success")

@@ -46,7 +46,11 @@ def test_a_push_straight_to_main_by_the_wrong_user_is_refused(platform: Platform
     askpass = tmp_path / "askpass"
     askpass.write_text('#!/bin/sh\ncase "$1" in User*) echo developer;; *) echo "$PASSWORD";; esac\n')
     askpass.chmod(0o700)
-    env = {"GIT_ASKPASS": str(askpass), "PASSWORD": platform.secrets.get("forge-developer"), "PATH": "/usr/bin:/bin"}
+    env = {
+        "GIT_ASKPASS": str(askpass),
+        "PASSWORD": platform.secrets.get("forge-developer"),
+        "PATH": "/usr/bin:/bin",
+    }
     pushed = subprocess.run([*git, "push", "origin", "HEAD:main"], env=env, capture_output=True, text=True)
     assert pushed.returncode != 0
     assert "protected branch" in pushed.stderr

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-
 from slipway.platform import config
 
 from .conftest import Platform, eventually
@@ -33,7 +32,9 @@ def pushed(platform: Platform) -> str:
     return commit
 
 
-def test_the_api_answers_with_the_pushed_commit_and_the_digest_in_git(platform: Platform, pushed: str) -> None:
+def test_the_api_answers_with_the_pushed_commit_and_the_digest_in_git(
+    platform: Platform, pushed: str
+) -> None:
     """Pipeline, image, registry, bump, Argo CD and rolling update agree on one digest."""
     answer = platform.version("dev")
     overlay, _ = platform.read("deploy", "overlays/dev/board/kustomization.yaml")
@@ -75,7 +76,11 @@ def test_every_environment_appears_on_the_board(platform: Platform, pushed: str)
     digest = platform.version("dev")["digest"]
 
     def known() -> bool:
-        items = httpx.get(f"{platform.urls['prod']}/api/deployments", params={"current": "true"}).json()["items"]
-        return any(i["environment"] == "dev" and digest in {image["digest"] for image in i["images"]} for i in items)
+        items = httpx.get(f"{platform.urls['prod']}/api/deployments", params={"current": "true"}).json()[
+            "items"
+        ]
+        return any(
+            i["environment"] == "dev" and digest in {image["digest"] for image in i["images"]} for i in items
+        )
 
     eventually(known, 60, "the board in prod shows what dev runs")

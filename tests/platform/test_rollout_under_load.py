@@ -53,6 +53,7 @@ def test_no_request_fails_during_rollouts(platform: Platform, request: pytest.Fi
 
 def wait_until_old_pods_are_gone(platform: Platform) -> None:
     """The drain of the old Pods is part of the rollout."""
+
     def gone() -> bool:
         pods = platform.cluster.get("--namespace", "dev", "pods")["items"]
         return not any(pod["metadata"].get("deletionTimestamp") for pod in pods)

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from slipway import paths
 from slipway.platform import status
 from slipway.platform.down import leftovers
@@ -57,7 +56,9 @@ def snapshot() -> dict[str, list[str]]:
         "links": sorted(links),
         "routes": lines("ip", "route"),
         "iptables": [line for line in lines("iptables-save") if not line.startswith(":")],
-        "cgroups": sorted(str(g) for g in Path("/sys/fs/cgroup").glob("*/*") if g.is_dir() and g.name == "slipway"),
+        "cgroups": sorted(
+            str(g) for g in Path("/sys/fs/cgroup").glob("*/*") if g.is_dir() and g.name == "slipway"
+        ),
         "files": [trace for trace in (*TRACES, str(paths.state())) if Path(trace).exists()],
         "sysctl": lines("sysctl", "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding"),
     }
@@ -113,7 +114,9 @@ def test_down_leaves_nothing_and_up_works_again(platform: Platform, tmp_path: Pa
     gone = snapshot()
     assert gone["files"] == [] and gone["processes"] == [] and gone["cgroups"] == []
     for seconds in (2, 12):
-        with subprocess.Popen(["timeout", "--signal=KILL", str(seconds), *_up()], stderr=subprocess.DEVNULL) as half:
+        with subprocess.Popen(
+            ["timeout", "--signal=KILL", str(seconds), *_up()], stderr=subprocess.DEVNULL
+        ) as half:
             half.wait()
     assert snapshot() != gone
     assert slipway("down").returncode == 0

@@ -164,18 +164,18 @@ def test_ca_bundle_and_pip_settings_go_in_as_secrets_only(settings, tmp_path):
     (tmp_path / "ca.pem").touch()
     (tmp_path / "pip.conf").touch()
     env = {"SSL_CERT_FILE": str(tmp_path / "ca.pem"), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
-    wanted = request(settings, "board-backend", COMMIT, env)
+    wanted = request(settings, "board-backend", COMMIT, tmp_path, env)
     assert wanted.secrets == {"ca": tmp_path / "ca.pem", "pip": tmp_path / "pip.conf"}
     assert f"--secret=id=ca,src={tmp_path / 'ca.pem'}" in wanted.options()
     assert not any("pip.conf" in o or "ca.pem" in o for o in wanted.options() if o.startswith("--build-arg"))
     assert host_secrets({"SSL_CERT_FILE": "/none", "PIP_CONFIG_FILE": "/none"}) == {}
 
 
-def test_without_a_base_of_its_own_the_dockerfile_decides(settings):
+def test_without_a_base_of_its_own_the_dockerfile_decides(settings, tmp_path):
     """PYTHON_IMAGE is passed only where SLIPWAY_PYTHON_IMAGE says so."""
-    assert "PYTHON_IMAGE" not in request(settings, "board-backend", COMMIT, {}).arguments
+    assert "PYTHON_IMAGE" not in request(settings, "board-backend", COMMIT, tmp_path, {}).arguments
     wanted: Request = request(
-        settings, "board-backend", COMMIT, {"SLIPWAY_PYTHON_IMAGE": "localhost/python:3"}
+        settings, "board-backend", COMMIT, tmp_path, {"SLIPWAY_PYTHON_IMAGE": "localhost/python:3"}
     )
     assert "--build-arg=PYTHON_IMAGE=localhost/python:3" in wanted.options()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipway.errors import InvalidInput
-from slipway.pipeline.commit import Commit, is_bump, only_bumps, read, touches
+from slipway.pipeline.commit import Commit, is_bump, last_change, only_bumps, read, touches
 
 PATTERNS = ["apps/*", "Makefile"]
 BUMP = (
@@ -44,6 +44,18 @@ class Repository:
 @pytest.fixture
 def repository(tmp_path):
     return Repository(tmp_path / "repository")
+
+
+def test_layers_keep_the_time_of_the_last_change_to_what_they_are_made_from(repository, monkeypatch):
+    """A commit elsewhere leaves the time alone, so that kept and fresh dependency layers are the same bytes."""
+    for number, file in enumerate(["lock", "other", "Dockerfile", "other2"]):
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2026-01-0{number + 1}T00:00:00Z")
+        repository.commit(file)
+    commit = read(repository.folder)
+    files = [Path("lock"), Path("Dockerfile")]
+    assert last_change(repository.folder, files, commit) == datetime(2026, 1, 3, tzinfo=UTC)
+    assert last_change(repository.folder, files[:1], commit) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert last_change(repository.folder, [Path("never")], commit) == commit.time
 
 
 def test_a_version_carries_the_commit_time_and_id(repository):

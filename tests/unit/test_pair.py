@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from slipway.checkout import Checkout
 from slipway.errors import EditRefused, InvalidInput
 from slipway.pair import publish

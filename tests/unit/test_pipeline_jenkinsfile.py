@@ -78,7 +78,7 @@ def test_a_commit_becomes_a_signed_image_and_a_bump(good):
     assert digest["tag"] in good.tags
     assert (good.folder / "bumped").read_text() == (
         "slipway-bot: bump --repo https://forge.example/slipway/deploy.git --env dev "
-        "--digests out/digests --build 41 --source-repo . --ecr\n"
+        "--app board --digests out/digests --build 41 --source-repo . --ecr\n"
     )
 
 

@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from slipway.errors import ForeignCluster, MachineError
 from slipway.platform import network, preflight
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from slipway.errors import StateError
 from slipway.platform.supervisor import Program, Supervisor, runs
 

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from slipway import paths, toolchain
 from slipway.errors import ToolError
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from slipway import toolchain, toolchain_archive
 from slipway.errors import InvalidInput, ToolError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from slipway import paths
 from slipway.errors import InvalidInput, MachineError
 from slipway.pipeline import archive
-from slipway.pipeline.commit import Commit
+from slipway.pipeline.commit import Commit, last_change
 from slipway.pipeline.config import Config
 from slipway.pipeline.mirrors import place
 from slipway.pipeline.records import Built, Output
@@ -25,11 +25,16 @@ _PIP_CONFIGS = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")
 
 @dataclass(frozen=True)
 class Request:
-    """One image to build: everything that goes into it."""
+    """One image to build: everything that goes into it.
+
+    `timestamp` (Unix seconds) is that of all files: the time of the last change to the Dockerfile or a lock file, not
+    the commit's, because dependency layers are kept from one commit to the next and keep their time with them.
+    """
 
     dockerfile: Path
     name: str
     commit: Commit
+    timestamp: int
     arguments: Mapping[str, str]
     secrets: Mapping[str, Path]
 
@@ -53,9 +58,12 @@ def host_secrets(env: Mapping[str, str]) -> dict[str, Path]:
     return {name: path for name, path in existing.items() if path}
 
 
-def request(config: Config, image: str, commit: Commit, env: Mapping[str, str]) -> Request:
-    """What building `image` at `commit` means."""
+def request(config: Config, image: str, commit: Commit, folder: Path, env: Mapping[str, str]) -> Request:
+    """What building `image` at `commit`, checked out in `folder`, means."""
+    described = config.images[image]
+    timestamp = int(last_change(folder, [described.dockerfile, *described.dependencies], commit).timestamp())
     arguments = {
+        "LAYERS_TIME": str(timestamp),
         "GIT_COMMIT": commit.sha,
         "VERSION": commit.tag,
         "CREATED": commit.created,
@@ -63,7 +71,7 @@ def request(config: Config, image: str, commit: Commit, env: Mapping[str, str]) 
     }
     if env.get("SLIPWAY_PYTHON_IMAGE"):
         arguments["PYTHON_IMAGE"] = env["SLIPWAY_PYTHON_IMAGE"]
-    return Request(config.images[image].dockerfile, config.name(image), commit, arguments, host_secrets(env))
+    return Request(described.dockerfile, config.name(image), commit, timestamp, arguments, host_secrets(env))
 
 
 def compression(image: str, env: Mapping[str, str]) -> str:
@@ -93,7 +101,7 @@ class Buildah:
                 "--layers",
                 "--identity-label=false",
                 "--format=oci",
-                f"--timestamp={int(wanted.commit.time.timestamp())}",
+                f"--timestamp={wanted.timestamp}",
                 f"--tag={reference}",
                 *wanted.options(),
                 *self._base(wanted),
@@ -129,7 +137,7 @@ class Docker:
     def build(self, wanted: Request, folder: Path, tar: Path, on_line: Line) -> None:
         """As `Buildah.build`; needs Docker 25, whose archives are OCI layouts."""
         reference = f"{wanted.name}:{wanted.commit.tag}"
-        env = {"SOURCE_DATE_EPOCH": str(int(wanted.commit.time.timestamp()))}
+        env = {"SOURCE_DATE_EPOCH": str(wanted.timestamp)}
         stream(
             [
                 "docker",
@@ -173,7 +181,7 @@ def build(config: Config, image: str, commit: Commit, folder: Path, output: Outp
     tar.parent.mkdir(parents=True, exist_ok=True)
     partial = tar.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    builder(env).build(request(config, image, commit, env), folder, partial, on_line)
+    builder(env).build(request(config, image, commit, folder, env), folder, partial, on_line)
     archive.make_readable_as_docker(partial, f"{config.name(image)}:{commit.tag}")
     opened = archive.read(partial)
     _check_labels(opened.labels(), commit, folder / config.images[image].dockerfile)

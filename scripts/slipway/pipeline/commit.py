@@ -43,6 +43,14 @@ def read(folder: Path = Path()) -> Commit:
     return Commit(shown[0], datetime.fromtimestamp(int(shown[1]), UTC), bool(status.strip()))
 
 
+def last_change(folder: Path, files: list[Path], commit: Commit) -> datetime:
+    """When the newest commit that changed any of the files was made; the commit's own time where history is short."""
+    shown = run(
+        ["git", "log", "-1", "--format=%ct", commit.sha, "--", *files], cwd=folder, check=False
+    ).stdout.strip()
+    return datetime.fromtimestamp(int(shown), UTC) if shown else commit.time
+
+
 def touches(files: list[str], patterns: list[str]) -> bool:
     """Whether any file matches a pattern (`*` crosses folders)."""
     return any(fnmatch(file, pattern) for file in files for pattern in patterns)

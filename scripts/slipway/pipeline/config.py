@@ -18,9 +18,10 @@ class _Strict(BaseModel):
 
 
 class Image(_Strict):
-    """One image: its Dockerfile and its repository in the registry."""
+    """One image: its Dockerfile, what its dependency layers are made from, its repository in the registry."""
 
     dockerfile: Path
+    dependencies: list[Path] = []
     repository: str = Field(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
 
 

@@ -16,7 +16,7 @@ PACKAGES = {
     "chromium": "shows the page in the browser test",
     "conntrack": "kube-proxy",
     "containernetworking-plugins": "the Pod network",
-    "curl": "health checks by hand",
+    "default-jre-headless": "runs Groovy",
     "gcc": "SQLite inside the forge",
     "git": "everything",
     "groovy": "runs the Jenkinsfile",

@@ -54,6 +54,8 @@ def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float =
     deadline, asked = time.monotonic() + seconds, time.monotonic()
     while time.monotonic() < deadline:
         build = pipeline.build_of(commit)
+        if build and build["status"] == "superseded":
+            build = pipeline.builds()[0]  # a newer push, which contains this commit
         if build and build["status"] == "success":
             return
         if build and build["status"] in ("failed", "aborted"):
