@@ -92,7 +92,11 @@ def test_make_targets_in_the_readme_exist() -> None:
 
 def test_no_file_names_a_package_registry() -> None:
     """Clients know where their registries are; a host written here would bypass what a machine is set to."""
-    hosts = "|".join(("pypi" + r"\.org", "pythonhosted" + r"\.org", "proxy" + r"\.golang\.org", "registry" + r"\.npmjs"))
+    hosts = "|".join(
+        ("pypi" + r"\.org", "pythonhosted" + r"\.org", "proxy" + r"\.golang\.org", "registry" + r"\.npmjs")
+    )
     hosts += "|" + "|".join(("repo1?" + r"\.maven", "deb" + r"\.debian\.org", "index" + r"\.crates"))
-    found = subprocess.run(["git", "-C", paths.CHECKOUT, "grep", "-nE", hosts], capture_output=True, text=True)
+    found = subprocess.run(
+        ["git", "-C", paths.CHECKOUT, "grep", "-nE", hosts], capture_output=True, text=True
+    )
     assert found.stdout == ""

@@ -49,10 +49,18 @@ def two_versions(platform: Platform) -> list[NewRef]:
     """The image that dev runs, and another one that the registry holds."""
     running = next(e for e in read_images(platform.read("deploy", OVERLAY)[0].encode()) if e.name == BACKEND)
     url = f"{config.REGISTRY_URL}/v2/slipway/board-backend"
-    tags = [t for t in httpx.get(f"{url}/tags/list").json()["tags"] if not t.startswith("sha256-") and t != running.tag]
+    tags = [
+        t
+        for t in httpx.get(f"{url}/tags/list").json()["tags"]
+        if not t.startswith("sha256-") and t != running.tag
+    ]
     if not tags:
-        raise Unreachable("the registry holds one version only", fix="push a commit to the source repository first")
-    accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+        raise Unreachable(
+            "the registry holds one version only", fix="push a commit to the source repository first"
+        )
+    accept = (
+        "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    )
     head = httpx.head(f"{url}/manifests/{max(tags)}", headers={"Accept": accept}).raise_for_status()
     other = NewRef(tag=max(tags), digest=head.headers["Docker-Content-Digest"])
     return [NewRef(tag=running.tag, digest=running.digest), other]
@@ -65,7 +73,9 @@ def one_round(platform: Platform, images: list[NewRef]) -> float:
     target = next(image for image in images if image.digest != serving)
     text = platform.read("deploy", OVERLAY)[0].encode()
     edited = set_images(text, {BACKEND: target}).data.decode()
-    platform.write("slipway-bot", "deploy", OVERLAY, edited, f"dev: board-backend {target.tag}").raise_for_status()
+    platform.write(
+        "slipway-bot", "deploy", OVERLAY, edited, f"dev: board-backend {target.tag}"
+    ).raise_for_status()
     started = time.monotonic()
     with httpx.Client(timeout=5) as client:
         while time.monotonic() - started < LONGEST:

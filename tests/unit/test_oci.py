@@ -14,7 +14,9 @@ def layers(folder: Path) -> tuple[Path, Path]:
     """Two small layers."""
     folder.mkdir()
     base = write_layer(folder / "base.tar", [Entry("etc/passwd", b"root:x:0:0::/:/bin/sh\n", mode=0o644)])
-    tool = write_layer(folder / "tool.tar", [Entry("/usr/bin/tool", b"#!/bin/sh\n"), Entry("link", link="usr/bin/tool")])
+    tool = write_layer(
+        folder / "tool.tar", [Entry("/usr/bin/tool", b"#!/bin/sh\n"), Entry("link", link="usr/bin/tool")]
+    )
     return base, tool
 
 
@@ -22,7 +24,9 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """No time, user or order of the machine gets into an image."""
     for name in ("one", "two"):
         base, tool = layers(tmp_path / name)
-        write_archive(tmp_path / f"{name}.tar", [Image(("example/tool:1",), (base, tool), ("/usr/bin/tool",))])
+        write_archive(
+            tmp_path / f"{name}.tar", [Image(("example/tool:1",), (base, tool), ("/usr/bin/tool",))]
+        )
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
 
 

@@ -17,7 +17,9 @@ TEMPLATE = "namespace: dev\nresources:\n- ../../../base/board\nimages:\n- name: 
 def git(folder: Path, *arguments: str) -> str:
     """Run git as somebody."""
     who = ("-c", "user.name=t", "-c", "user.email=t@slipway.invalid")
-    return subprocess.run(["git", "-C", folder, *who, *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "-C", folder, *who, *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 class Template:
@@ -29,7 +31,14 @@ class Template:
         for remote in (self.deploy, self.source):
             subprocess.run(["git", "init", "-q", "--bare", "-b", "main", remote], check=True)
         subprocess.run(["git", "init", "-q", "-b", "main", self.folder], check=True)
-        self.commit({OVERLAY: TEMPLATE, "base/board/a.yaml": "a: 1\n", "apps/board/app.py": "x = 1\n", "README.md": "r"})
+        self.commit(
+            {
+                OVERLAY: TEMPLATE,
+                "base/board/a.yaml": "a: 1\n",
+                "apps/board/app.py": "x = 1\n",
+                "README.md": "r",
+            }
+        )
         self.commit({"scripts/pair/deploy/README.md": "deploy half\n", "argocd/a.yaml": "a: 1\n"})
 
     def commit(self, files: dict[str, str]) -> str:
@@ -64,7 +73,12 @@ def test_each_half_has_its_own_files_and_nothing_of_the_other(template: Template
     """The deploy half gets its own README in the place of this one."""
     template.publish("deploy")
     template.publish("source")
-    assert git(template.deploy, "ls-tree", "--name-only", "main").split() == ["README.md", "argocd", "base", "overlays"]
+    assert git(template.deploy, "ls-tree", "--name-only", "main").split() == [
+        "README.md",
+        "argocd",
+        "base",
+        "overlays",
+    ]
     assert git(template.deploy, "show", "main:README.md") == "deploy half\n"
     assert git(template.source, "ls-tree", "--name-only", "main").split() == ["README.md", "apps", "scripts"]
 
@@ -87,7 +101,9 @@ def test_what_a_bump_wrote_survives_the_next_publication(template: Template, tmp
     """A new template never takes a deployment back."""
     template.publish("deploy")
     template.edit(template.deploy, tmp_path / "bump", "unreleased", "v1")
-    template.commit({OVERLAY: TEMPLATE.replace("namespace: dev", "namespace: development"), "base/board/b.yaml": "b: 1\n"})
+    template.commit(
+        {OVERLAY: TEMPLATE.replace("namespace: dev", "namespace: development"), "base/board/b.yaml": "b: 1\n"}
+    )
     published = template.publish("deploy")
     text = git(template.deploy, "show", f"main:{OVERLAY}")
     assert "newTag: v1" in text and "namespace: development" in text
@@ -96,7 +112,9 @@ def test_what_a_bump_wrote_survives_the_next_publication(template: Template, tmp
     assert template.publish("deploy").commit == published.commit
 
 
-def test_lines_changed_on_both_sides_are_refused_and_nothing_is_pushed(template: Template, tmp_path: Path) -> None:
+def test_lines_changed_on_both_sides_are_refused_and_nothing_is_pushed(
+    template: Template, tmp_path: Path
+) -> None:
     """A conflict is for people; the paths are named."""
     template.publish("deploy")
     template.edit(template.deploy, tmp_path / "theirs", "namespace: dev", "namespace: theirs")

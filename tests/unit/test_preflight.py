@@ -20,7 +20,9 @@ def test_an_installed_kubernetes_is_refused(tmp_path: Path, file: str) -> None:
     assert "--context" in str(error.value.fix)
 
 
-@pytest.mark.parametrize("command", ["/usr/bin/kubelet\0--config=x", "k3s\0server", "/snap/microk8s/1/kubelite"])
+@pytest.mark.parametrize(
+    "command", ["/usr/bin/kubelet\0--config=x", "k3s\0server", "/snap/microk8s/1/kubelite"]
+)
 def test_a_running_kubernetes_is_refused(tmp_path: Path, command: str) -> None:
     """A kubelet that did not come from our tools belongs to somebody else."""
     with pytest.raises(ForeignCluster, match=f"process {os.getpid()}"):

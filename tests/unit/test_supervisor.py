@@ -62,7 +62,9 @@ def test_running_twice_changes_nothing(supervisor: Supervisor, tmp_path: Path) -
     os.kill(seen, 0)
 
 
-def test_a_changed_program_is_started_anew_and_others_are_left_alone(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_changed_program_is_started_anew_and_others_are_left_alone(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
     """Only what changed is interrupted. Values with spaces, percent signs and commas arrive as they are."""
     value = "a b %c,f=g"
     supervisor.start([sleeper("one", tmp_path), sleeper("two", tmp_path)])

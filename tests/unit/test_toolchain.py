@@ -67,7 +67,9 @@ def test_kustomize_is_the_version_that_argo_cd_bundles(modules: Path) -> None:
     assert versions["sigs.k8s.io/kustomize/api"] == "v0.21.1"
 
 
-def test_a_tool_that_is_not_built_is_named_with_the_fix(modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_that_is_not_built_is_named_with_the_fix(
+    modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No fallback to whatever lies on the PATH."""
     monkeypatch.delenv("SLIPWAY_TOOLS_PATH", raising=False)
     with pytest.raises(ToolError, match="kustomize is not built") as error:
