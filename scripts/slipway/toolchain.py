@@ -144,16 +144,27 @@ def build(group: str, progress: Progress = lambda what, done, total: None) -> bo
     """
     if built(group):
         return False
+    partial = home(group).with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _build_into(partial, group, progress)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(home(group), ignore_errors=True)
+    partial.rename(home(group))
+    return True
+
+
+def _build_into(partial: Path, group: str, progress: Progress) -> None:
+    """Build every package of the group and copy what it shares."""
     folder, config, env = paths.TOOL_MODULES / group, settings(group), go_env(group)
     go = Path(sys.prefix) / "bin" / "go"
     versions = module_versions((folder / "go.mod").read_text())
     packages = [*_tool_lines((folder / "go.mod").read_text()), *config.get("packages", [])]
     tags = ["-tags", " ".join(config["tags"])] if "tags" in config else []
     stamps = " ".join(f"-X {name}={stamp(text, versions)}" for name, text in config.get("stamps", {}).items())
-    partial = home(group).with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     (partial / "bin").mkdir(parents=True)
-
     progress("downloading modules", 0, 1)
     fix = "the Go module proxy must be reachable (environment GOPROXY); run the command again to go on"
     listed = run([go, "list", "-deps", *tags, *packages], cwd=folder, env=env, timeout=1800, fix=fix).stdout
@@ -175,9 +186,6 @@ def build(group: str, progress: Progress = lambda what, done, total: None) -> bo
         where = run([go, "list", "-m", "-f", "{{.Dir}}", module], cwd=folder, env=env, fix=fix).stdout.strip()
         _copy(Path(where) / path, partial / "share" / destination)
     _write_manifest(group, partial)
-    shutil.rmtree(home(group), ignore_errors=True)
-    partial.rename(home(group))
-    return True
 
 
 def _tool_lines(go_mod: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from slipway.errors import StateError
 from slipway.platform import cgroups, network
@@ -59,7 +59,16 @@ def leftovers(state: Path) -> list[int]:
     return found
 
 
-@retry(retry=retry_if_result(bool), stop=stop_after_delay(15), wait=wait_fixed(0.1))
+def _immortal(attempt: RetryCallState) -> None:
+    raise StateError(f"processes of the platform do not end: {attempt.outcome.result()}")  # type: ignore[union-attr]
+
+
+@retry(
+    retry=retry_if_result(bool),
+    stop=stop_after_delay(15),
+    wait=wait_fixed(0.1),
+    retry_error_callback=_immortal,
+)
 def end_leftovers(state: Path) -> list[int]:
     """Kill what a supervisor that was itself killed could not end."""
     remaining = leftovers(state)
