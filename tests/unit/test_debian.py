@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from slipway.errors import MachineError
 from slipway.platform import debian
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from slipway.errors import StateError
 from slipway.platform.down import MARK, end_leftovers, leftovers, refuse_unknown_folder
 from slipway.platform.supervisor import runs
