@@ -41,7 +41,7 @@ lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
 tools: venv
-	@$(SLIPWAY) tools build
+	@$(SLIPWAY) tools build cluster supplychain
 
 venv: $(VENV)/.installed ## Make .venv with the slipway command
 
