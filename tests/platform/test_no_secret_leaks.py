@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from slipway.platform.preflight import process_commands
 
 from .conftest import Platform

@@ -24,6 +24,7 @@ TRACES = (
     "/usr/libexec/kubernetes",
     "/var/lib/cni",
     "/var/lib/containerd",
+    "/var/lib/containers",
     "/var/lib/etcd",
     "/var/lib/kubelet",
     "/var/log/containers",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from slipway.errors import StateError
+from slipway.platform import down
 from slipway.platform.down import MARK, end_leftovers, leftovers, refuse_unknown_folder
 from slipway.platform.supervisor import runs
 
@@ -34,3 +35,20 @@ def test_processes_are_found_by_their_mark_and_ended_and_others_are_not(tmp_path
         for process in (ours, other):
             process.kill()
             process.wait()
+
+
+def test_files_that_were_not_there_before_go_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What buildah left behind is removed only where this machine had none, with folders that are then empty."""
+    new, old = tmp_path / "etc/cni/lock", tmp_path / "lib/containers/cache"
+    monkeypatch.setattr(down, "LEFT_BY_BUILDAH", (new, old))
+    old.parent.mkdir(parents=True)
+    old.write_text("somebody's")
+    down.note_absent(tmp_path)
+    new.parent.mkdir(parents=True)
+    new.touch()
+    down.note_absent(tmp_path)
+    down.remove_absent(tmp_path)
+    assert not (tmp_path / "etc").exists()
+    assert old.read_text() == "somebody's"

@@ -16,6 +16,31 @@ from slipway.platform.supervisor import Supervisor
 MARK = "SLIPWAY_PLATFORM"
 """Environment variable that every process of the platform inherits; its value is the state directory."""
 
+LEFT_BY_BUILDAH = (
+    Path("/etc/cni/net.d/cni.lock"),
+    Path("/var/lib/containers/cache/blob-info-cache-v1.boltdb"),
+)
+"""Files that buildah makes outside its storage and cannot be told not to."""
+ABSENT = "absent-before"
+
+
+def note_absent(state: Path) -> None:
+    """Remember which of buildah's files this machine did not have before the platform."""
+    file = state / ABSENT
+    if not file.exists():
+        file.write_text("\n".join(str(path) for path in LEFT_BY_BUILDAH if not path.exists()))
+
+
+def remove_absent(state: Path) -> None:
+    """Remove those files again, and the folders that are empty without them."""
+    file = state / ABSENT
+    for name in file.read_text().split() if file.is_file() else []:
+        path = Path(name)
+        path.unlink(missing_ok=True)
+        for folder in path.parents[:2]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
 
 def down(state: Path, keep: tuple[str, ...] = ()) -> bool:
     """Leave nothing of the platform but the cache (and files in `keep`); True when there was something."""
@@ -26,6 +51,7 @@ def down(state: Path, keep: tuple[str, ...] = ()) -> bool:
     end_leftovers(state)
     network.down(state)
     cgroups.remove()
+    remove_absent(state)
     for mount in mounts_below(state):
         raise StateError(f"{mount} is still mounted", fix=f"umount {mount}, then run `slipway down` again")
     for child in state.iterdir():

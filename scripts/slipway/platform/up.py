@@ -35,7 +35,7 @@ from slipway.platform import (
     preflight,
     registry,
 )
-from slipway.platform.down import MARK, down, end_leftovers, refuse_unknown_folder
+from slipway.platform.down import MARK, down, end_leftovers, note_absent, refuse_unknown_folder
 from slipway.platform.forge import BOT, Forge, hook
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program, Supervisor
@@ -115,6 +115,7 @@ class Up:
         if not self.supervisor.alive():
             end_leftovers(self.state)
         file.write_text(json.dumps(record))
+        note_absent(self.state)
 
     def _services(self) -> None:
         with self.steps.step("link, registry, forge, AWS API, load balancer"):
