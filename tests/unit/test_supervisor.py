@@ -78,6 +78,20 @@ def test_a_changed_program_is_started_anew_and_others_are_left_alone(
     assert pid(supervisor, "two") == kept
 
 
+def test_git_settings_of_the_callers_shell_do_not_reach_a_service(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With GIT_CONFIG_GLOBAL=/dev/null inherited, the forge does not start."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("KEPT", "1")
+    code = "import os,pathlib,time; pathlib.Path('value').write_text(' '.join(os.environ)); time.sleep(600)"
+    supervisor.start([Program("one", [sys.executable, "-c", code], directory=tmp_path)])
+    supervisor.run("one")
+    until(lambda: (tmp_path / "value").is_file() and (tmp_path / "value").read_text())
+    names = (tmp_path / "value").read_text().split()
+    assert "KEPT" in names and "GIT_CONFIG_GLOBAL" not in names
+
+
 def test_after_stop_nothing_is_left(supervisor: Supervisor, tmp_path: Path) -> None:
     """No process of an instance outlives it."""
     supervisor.start([sleeper("one", tmp_path)])

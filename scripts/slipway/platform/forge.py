@@ -146,9 +146,9 @@ LEVEL = Warn
         try:
             httpx.get(f"{self.url}/api/healthz", timeout=5).raise_for_status()
         except httpx.HTTPError as exc:
-            raise Unreachable(
-                "the forge does not answer", fix="see supervisor/forge.log in the state folder"
-            ) from exc
+            log = self.folder.with_name("supervisor") / "forge.log"
+            last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
+            raise Unreachable(f"the forge does not answer ({exc}): {''.join(last)}", fix=f"see {log}") from exc
 
     def set_up(self, hooks: dict[str, list[dict]]) -> None:
         """Make the administrator, people, organisation, repositories, protection and webhooks.

@@ -112,7 +112,9 @@ class Supervisor:
         if not self.alive():
             for stale in ("supervisor.sock", "supervisord.pid"):
                 (self.folder / stale).unlink(missing_ok=True)
-            run([Path(sys.prefix) / "bin" / "supervisord", "-c", file], timeout=30)
+            # Git settings of the caller's shell are not those of the services: Gitea writes its own.
+            without = [part for name in os.environ if name.startswith("GIT_") for part in ("-u", name)]
+            run(["env", *without, Path(sys.prefix) / "bin" / "supervisord", "-c", file], timeout=30)
             self._wait()
         elif changed:
             added, updated, removed = self._rpc.reloadConfig()[0]
