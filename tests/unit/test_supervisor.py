@@ -78,6 +78,20 @@ def test_a_changed_program_is_started_anew_and_others_are_left_alone(
     assert pid(supervisor, "two") == kept
 
 
+def test_a_halted_program_stays_down_and_an_unknown_one_is_no_error(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    """A half-made node is ended before its files are removed, and on a first start there is none."""
+    supervisor.halt("one")
+    supervisor.start([sleeper("one", tmp_path)])
+    supervisor.run("one")
+    until((tmp_path / "value").exists)
+    seen = pid(supervisor, "one")
+    supervisor.halt("one")
+    supervisor.halt("two")
+    assert not runs(seen) and not supervisor.running("one")
+
+
 def test_git_settings_of_the_callers_shell_do_not_reach_a_service(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,7 +148,9 @@ LEVEL = Warn
         except httpx.HTTPError as exc:
             log = self.folder.with_name("supervisor") / "forge.log"
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
-            raise Unreachable(f"the forge does not answer ({exc}): {''.join(last)}", fix=f"see {log}") from exc
+            raise Unreachable(
+                f"the forge does not answer ({exc}): {''.join(last)}", fix=f"see {log}"
+            ) from exc
 
     def set_up(self, hooks: dict[str, list[dict]]) -> None:
         """Make the administrator, people, organisation, repositories, protection and webhooks.

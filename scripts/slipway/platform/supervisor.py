@@ -139,11 +139,10 @@ class Supervisor:
         if not self.running(name):
             self._rpc.startProcess(name)
 
-    def restart(self, name: str) -> None:
-        """Stop and start the program."""
-        if self.running(name):
+    def halt(self, name: str) -> None:
+        """Make sure the program does not run, whether the instance is up and knows it or not."""
+        if self.alive() and name in {p["name"] for p in self.processes()} and self.running(name):
             self._rpc.stopProcess(name)
-        self._rpc.startProcess(name)
 
     def running(self, name: str) -> bool:
         """Whether the program runs now."""

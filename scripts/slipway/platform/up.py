@@ -125,6 +125,8 @@ class Up:
             pipeline.prepare(self.state, self.forge, self.secrets)
             embedded = not self.external or self.node.initialised()
             if embedded:
+                if not self.node.initialised():
+                    self.supervisor.halt("node")  # half-made; its files are about to be removed
                 self.node.prepare()
             programs = [
                 *([self.node.program()] if embedded else []),
