@@ -68,10 +68,16 @@ class Checkout:
         """The id of a commit's tree."""
         return self._git("rev-parse", f"{commit}^{{tree}}").stdout.strip()
 
-    def commit(self, tree: str, parents: list[str], message: str) -> str:
-        """Write a commit and return its id; no reference moves."""
+    def commit(self, tree: str, parents: list[str], message: str, like: str) -> str:
+        """Write a commit with the time of the commit `like` and return its id; no reference moves.
+
+        The same input gives the same commit, so that what is built from it is the same too.
+        """
         options = [part for parent in parents for part in ("-p", parent)]
-        return self._git("commit-tree", tree, *options, "-F", "-", input=message).stdout.strip()
+        time = self._git("show", "-s", "--format=@%ct +0000", like).stdout.strip()
+        env = {**_IDENTITY, "GIT_AUTHOR_DATE": time, "GIT_COMMITTER_DATE": time}
+        argv = ["git", "-C", self.path, "commit-tree", tree, *options, "-F", "-"]
+        return run(argv, env=env, input=message).stdout.strip()
 
     def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
         """Three-way merge of two commits: the resulting tree, and the paths in conflict."""

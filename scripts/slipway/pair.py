@@ -54,7 +54,7 @@ def publish(checkout: Checkout, half: str, url: str, revision: str = "HEAD") -> 
     tip = checkout.fetch(url, "main")
     message = f"Publish {half} half of {template[:12]}\n\n{TRAILER}: {template}\n"
     if tip is None:
-        commit = checkout.commit(tree, [], message)
+        commit = checkout.commit(tree, [], message, template)
         checkout.push(url, commit, "main")
         return Publication(half, commit, True)
     last = next(filter(None, map(template_of, checkout.messages(tip))), None)
@@ -66,9 +66,9 @@ def publish(checkout: Checkout, half: str, url: str, revision: str = "HEAD") -> 
     before = _tree(checkout, last, half)
     if before == tree:
         return Publication(half, tip, False)
-    base = checkout.commit(before, [], "base")
-    ours = checkout.commit(checkout.tree_of(tip), [base], "ours")
-    theirs = checkout.commit(tree, [base], "theirs")
+    base = checkout.commit(before, [], "base", template)
+    ours = checkout.commit(checkout.tree_of(tip), [base], "ours", template)
+    theirs = checkout.commit(tree, [base], "theirs", template)
     merged, conflicts = checkout.merge_trees(ours, theirs)
     if conflicts:
         raise EditRefused(
@@ -77,7 +77,7 @@ def publish(checkout: Checkout, half: str, url: str, revision: str = "HEAD") -> 
         )
     if merged == checkout.tree_of(tip):
         return Publication(half, tip, False)
-    commit = checkout.commit(merged, [tip], message)
+    commit = checkout.commit(merged, [tip], message, template)
     checkout.push(url, commit, "main")
     return Publication(half, commit, True)
 

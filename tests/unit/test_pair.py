@@ -83,6 +83,17 @@ def test_each_half_has_its_own_files_and_nothing_of_the_other(template: Template
     assert git(template.source, "ls-tree", "--name-only", "main").split() == ["README.md", "apps", "scripts"]
 
 
+def test_the_same_commit_published_to_two_places_is_the_same_commit(
+    template: Template, tmp_path: Path
+) -> None:
+    """Its time is the template's, so that images built from it are the same bytes on every platform."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", tmp_path / "elsewhere.git"], check=True)
+    time = git(template.folder, "show", "-s", "--format=%ct", "HEAD")
+    commit = template.publish("source").commit
+    assert publish(Checkout(template.folder), "source", str(tmp_path / "elsewhere.git")).commit == commit
+    assert git(template.source, "show", "-s", "--format=%ct", "main") == time
+
+
 def test_a_second_publication_of_the_same_commit_is_a_no_op(template: Template) -> None:
     """Nothing to publish is a success and says so."""
     first = template.publish("deploy")
