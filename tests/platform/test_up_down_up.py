@@ -113,6 +113,7 @@ def test_down_leaves_nothing_and_up_works_again(platform: Platform, tmp_path: Pa
     """
     assert slipway("down").returncode == 0
     gone = snapshot()
+    assert [mount for mount in gone["mounts"] if mount.startswith(str(paths.cache()))] == []
     assert gone["files"] == [] and gone["processes"] == [] and gone["cgroups"] == []
     for seconds in (2, 12):
         with subprocess.Popen(

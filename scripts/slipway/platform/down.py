@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tenacity import RetryCallState, retry, retry_if_result, stop_after_delay, wait_fixed
 
+from slipway import paths
 from slipway.errors import StateError
 from slipway.platform import cgroups, network
 from slipway.platform.supervisor import Supervisor
+from slipway.proc import run
 
 MARK = "SLIPWAY_PLATFORM"
 """Environment variable that every process of the platform inherits; its value is the state directory."""
@@ -52,6 +54,9 @@ def down(state: Path, keep: tuple[str, ...] = ()) -> bool:
     network.down(state)
     cgroups.remove()
     remove_absent(state)
+    # A build that was killed leaves its layers mounted in the cache.
+    for mount in reversed(mounts_below(paths.cache() / "buildah")):
+        run(["umount", mount])
     for mount in mounts_below(state):
         raise StateError(f"{mount} is still mounted", fix=f"umount {mount}, then run `slipway down` again")
     for child in state.iterdir():
