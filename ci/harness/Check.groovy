@@ -118,13 +118,22 @@ class Check {
             record(inner, 'stage')
             def before = findings.size()
             def found = sections(inner, Grammar.STAGE, 'stage')
-            if (('steps' in found) == ('stages' in found) && findings.size() == before) {
-                refuse(inner, 'missing-section', "stage ${path.last()} needs either steps or stages")
+            if (found.count { it in ['steps', 'stages', 'parallel'] } != 1 && findings.size() == before) {
+                refuse(inner, 'missing-section', "stage ${path.last()} needs either steps, stages or parallel")
             }
             path.removeLast()
         }
         if (!count) refuse(call, 'missing-section', 'stages has no stage')
     }
+
+    private void parallel(MethodCallExpression call) {
+        if (branches) refuse(call, 'nested-parallel', 'Jenkins takes no parallel inside a parallel')
+        branches++
+        stages(call)
+        branches--
+    }
+
+    private int branches = 0
 
     private void when(MethodCallExpression call) {
         eachCall(call, 'when') { MethodCallExpression inner, String name ->

@@ -4,7 +4,8 @@ class Grammar {
     static final Map<String, String> PIPELINE = [agent: 'agent', options: 'options', environment: 'environment',
                                                  stages: 'stages', post: 'post']
     static final Map<String, String> STAGE = [environment: 'environment', options: 'stageOptions', when: 'when',
-                                              stages: 'stages', steps: 'steps', post: 'post']
+                                              stages: 'stages', parallel: 'parallel', steps: 'steps',
+                                              post: 'post']
 
     /** Call to its parameters; the first is the one that may stand without a name, '' if none may. */
     static final Map<String, List<String>> OPTIONS = [

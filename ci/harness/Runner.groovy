@@ -38,15 +38,16 @@ class Recorder extends GroovyObjectSupport {
 class Runner {
     final Steps steps
     final BuildLog console
-    final List<Map> stages = []
+    final List<Map> stages
     String status = 'SUCCESS'
     String error
     /** Called whenever a stage begins or ends. */
     Closure changed = { }
 
-    Runner(Steps steps, BuildLog console) {
+    Runner(Steps steps, BuildLog console, List<Map> stages = Collections.synchronizedList([])) {
         this.steps = steps
         this.console = console
+        this.stages = stages
     }
 
     void run(Closure pipeline) {
@@ -94,6 +95,19 @@ class Runner {
         "${at ? "${at.fileName}:${at.lineNumber}: " : ''}${exc.class.simpleName}: ${exc.message}"
     }
 
+    /** Run the stages of a `parallel` block side by side; all of them end, and the first error is the build's. */
+    private void parallelOf(Closure block, List<String> path) {
+        def branches = Recorder.of(steps, block).each('stage').collect { [it, new Runner(steps.branch(), console, stages)] }
+        branches.collect { call, runner ->
+            runner.changed = { synchronized (stages) { changed() } }
+            Thread.startDaemon { runner.stage(call.args[0].toString(), call.args[1], path) }
+        }*.join()
+        branches*.last().findAll { it.status != 'SUCCESS' }.each {
+            error = error ?: it.error
+            if (status != 'ABORTED') status = it.status
+        }
+    }
+
     private void stagesOf(Closure block, List<String> path) {
         Recorder.of(steps, block).each('stage').each { stage(it.args[0].toString(), it.args[1], path) }
     }
@@ -131,7 +145,9 @@ class Runner {
         def options = model.block('options') ? Recorder.of(steps, model.block('options')) : new Recorder(steps)
         attempt {
             limited(options) {
-                model.block('stages') ? stagesOf(model.block('stages'), path) : steps.run(model.block('steps'))
+                if (model.block('stages')) stagesOf(model.block('stages'), path)
+                else if (model.block('parallel')) parallelOf(model.block('parallel'), path)
+                else steps.run(model.block('steps'))
             }
         }
         post(model)

@@ -1,5 +1,7 @@
 import java.nio.file.Files
 import java.nio.file.StandardCopyOption
+import java.util.concurrent.ConcurrentSkipListMap
+import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.TimeUnit
 
 /** The pipeline has failed, or was stopped, at a step; `status` is what the build becomes. */
@@ -36,6 +38,7 @@ class Steps extends GroovyObjectSupport {
     private final LinkedList<Map> deadlines = new LinkedList<>()
     private File folder
     private volatile Process running
+    private final List<Steps> branches = new CopyOnWriteArrayList<>()
     volatile boolean stopped = false
 
     Steps(Map build, BuildLog console, Credentials credentials) {
@@ -44,9 +47,28 @@ class Steps extends GroovyObjectSupport {
         this.credentials = credentials
         folder = build.workspace
         currentBuild = new CurrentBuild(number: build.number)
-        base = new TreeMap<>(System.getenv()) + [
+        base = new ConcurrentSkipListMap<>(System.getenv() + [
             WORKSPACE: build.workspace.path, BUILD_NUMBER: build.number as String, BRANCH_NAME: build.branch,
-            JOB_NAME: build.job, CI: 'true']
+            JOB_NAME: build.job, CI: 'true'])
+    }
+
+    private Steps(Steps parent) {
+        build = parent.build
+        console = parent.console
+        credentials = parent.@credentials
+        currentBuild = parent.currentBuild
+        base = parent.@base
+        folder = parent.@folder
+        overlays.addAll(parent.@overlays)
+        deadlines.addAll(parent.@deadlines)
+        stopped = parent.stopped
+    }
+
+    /** The same build for a thread of its own: what surrounds it holds for it too, what it opens is its own. */
+    Steps branch() {
+        def branch = new Steps(this)
+        branches << branch
+        branch
     }
 
     Map getScm() { [repo: build.repo, commit: build.commit] }
@@ -239,6 +261,7 @@ class Steps extends GroovyObjectSupport {
         stopped = true
         def now = running
         if (now) kill(now)
+        branches*.stop()
     }
 
     private static Thread reader(InputStream stream, Closure each) {

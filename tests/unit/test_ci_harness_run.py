@@ -304,3 +304,59 @@ def test_a_workspace_that_holds_something_is_never_used(tmp_path, source):
     assert done.returncode == 2
     assert "is not empty" in done.stderr
     assert (tmp_path / "build" / "workspace" / "thesis.txt").exists()
+
+
+PARALLEL = """
+pipeline {
+    agent any
+    stages {
+        stage('Both') {
+            environment { OUTER = 'seen' }
+            parallel {
+                stage('Left') {
+                    environment { SIDE = 'left' }
+                    steps { sh 'touch left; while [ ! -e right ]; do sleep 0.05; done; echo $SIDE $OUTER' }
+                }
+                stage('Right') {
+                    environment { SIDE = 'right' }
+                    steps { dir('.') { sh 'touch right; while [ ! -e left ]; do sleep 0.05; done; echo $SIDE $OUTER' } }
+                }
+            }
+        }
+        stage('After') { steps { sh 'echo joined' } }
+    }
+}
+"""
+
+
+def test_branches_run_side_by_side_each_with_its_own_variables(tmp_path, source):
+    """Each waits for the other's file, so they could not run one after the other."""
+    run = execute(tmp_path, source, PARALLEL)
+    assert run.code == 0, run.log
+    assert {"left seen", "right seen", "joined"} <= set(run.log.splitlines())
+    assert run.stages() == dict.fromkeys(["Both", "Both / Left", "Both / Right", "After"], "SUCCESS")
+
+
+def test_a_branch_that_fails_fails_the_build_after_the_others_have_ended(tmp_path, source):
+    """The error is named, and nothing comes after."""
+    run = execute(tmp_path, source, PARALLEL.replace("echo $SIDE $OUTER' }\n", "exit 3' }\n", 1))
+    assert run.code == 1
+    assert run.result["error"] == "script returned exit code 3"
+    assert run.stages() == {
+        "Both": "FAILURE",
+        "Both / Left": "FAILURE",
+        "Both / Right": "SUCCESS",
+        "After": "SKIPPED",
+    }
+    assert "right seen" in run.log
+
+
+def test_a_time_limit_ends_every_branch(tmp_path, source):
+    """No process of any branch outlives it."""
+    endless = PARALLEL.replace("touch right;", "sleep 1000;").replace(
+        "environment { OUTER = 'seen' }",
+        "environment { OUTER = 'seen' }\noptions { timeout(time: 2, unit: 'SECONDS') }",
+    )
+    run = execute(tmp_path, source, endless)
+    assert run.result["status"] == "ABORTED"
+    assert run.stages()["Both / Left"] == run.stages()["Both / Right"] == "ABORTED"
