@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
+import httpx
+
 from slipway import kustomize, paths, toolchain
+from slipway.errors import Unreachable
 from slipway.kubectl import Cluster
 from slipway.platform import config
 from slipway.platform.groundwork import secret
@@ -14,6 +18,8 @@ from slipway.platform.secrets import Secrets
 NAMESPACE = "argocd"
 URL = f"http://{config.NODE}:30080"
 WEBHOOK_URLS = (f"{URL}/api/webhook",)
+TOKEN = "argocd-token"
+"""The secret with a token of the account `slipway`, which can only read."""
 
 
 def install(cluster: Cluster, state: Path) -> None:
@@ -57,3 +63,17 @@ def wait(cluster: Cluster, seconds: int = 180) -> None:
         f"--timeout={seconds}s",
         timeout=seconds + 15,
     )
+
+
+def make_token(cluster: Cluster, secrets: Secrets) -> None:
+    """Have Argo CD issue the token that `slipway promote` asks it with."""
+    found = cluster.get("--namespace", NAMESPACE, "secret", "argocd-initial-admin-secret")
+    password = base64.b64decode(found["data"]["password"]).decode()
+    try:
+        with httpx.Client(base_url=f"{URL}/api/v1", timeout=30) as api:
+            session = api.post("/session", json={"username": "admin", "password": password})
+            login = {"Authorization": f"Bearer {session.raise_for_status().json()['token']}"}
+            issued = api.post("/account/slipway/token", json={"name": "slipway"}, headers=login)
+            secrets.put(TOKEN, issued.raise_for_status().json()["token"])
+    except httpx.HTTPError as exc:
+        raise Unreachable(f"Argo CD issued no token: {exc}", fix="repeat `slipway up`") from exc

@@ -204,6 +204,7 @@ class Up:
                 loadbalancer.wait(self.cluster)
                 argocd.deploy(self.cluster)
                 argocd.wait(self.cluster)
+                argocd.make_token(self.cluster, self.secrets)
                 self.cluster.remember("deployed", self.settings)
             delivery.wait_served(step.advance)
 
