@@ -202,8 +202,9 @@ class Up:
             loadbalancer.heal(self.cluster, config.AWS_URL)
             if not self.cluster.remembers("deployed", self.settings):
                 loadbalancer.wait(self.cluster)
-                argocd.deploy(self.cluster)
+                # An ApplicationSet that met no repo server would try again only minutes later.
                 argocd.wait(self.cluster)
+                argocd.deploy(self.cluster)
                 argocd.make_token(self.cluster, self.secrets)
                 self.cluster.remember("deployed", self.settings)
             delivery.wait_served(step.advance)
