@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slipway.errors import EditRefused, PolicyRefused, Superseded
@@ -13,39 +14,14 @@ from slipway.evidence import Evidence, build_of
 from slipway.git import Proposal, Tip
 from slipway.images import Entry, matches, read_images
 from slipway.images_edit import set_images, unified
-from slipway.lineage import Build, Decision, trailers
-from slipway.references import NewRef, Reference
+from slipway.lineage import Build, Decision, trailers, writer_of
+from slipway.order import FILE, Order, Wanted, policy_path
+from slipway.references import NewRef, Reference, pin
 
 if TYPE_CHECKING:
     from slipway.policy import Environment
 
-FILE = "kustomization.yaml"
 _OTHER_FILES = ("kustomization.yml", "Kustomization")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One image to bring: its name in Git, what its entry shall say, and what the caller knows of the build."""
-
-    image: str
-    new: NewRef
-    known: Build
-
-    def reference(self, entry: Entry | None) -> Reference:
-        """What to ask the registry for, given the entry that it is to go into."""
-        name = self.new.name or (entry.reference.name if entry else self.image)
-        return Reference(name, self.new.tag, self.new.digest)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What was asked for; `app` limits it to one application, `allow_older` says why an older build may land."""
-
-    wanted: tuple[Wanted, ...]
-    environments: tuple[str, ...]
-    app: str | None = None
-    add: bool = False
-    allow_older: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +34,14 @@ class Overlay:
     entries: list[Entry]
 
     @property
+    def folder(self) -> str:
+        """Where it is."""
+        return f"overlays/{self.environment}/{self.app}"
+
+    @property
     def path(self) -> str:
         """Where its kustomization is."""
-        return f"overlays/{self.environment}/{self.app}/{FILE}"
+        return f"{self.folder}/{FILE}"
 
     def entry(self, image: str) -> Entry | None:
         """The entry for an image, if there is one."""
@@ -108,7 +89,7 @@ class Bump:
         nothing at all is written.
         """
         policies, overlays = self._read(tip)
-        from slipway.policy import check_write
+        from slipway.policy import check_write, check_writer
 
         self.results, files = [], {}
         for overlay in overlays:
@@ -117,11 +98,13 @@ class Bump:
             news = {w.image: NewRef(b.reference.tag, b.reference.digest, w.new.name) for w, b in builds}
             edit = set_images(overlay.data, news, path=overlay.path, add=self.order.add)
             changed = {change.image for change in edit.changes}
-            self.results += [self._result(tip, overlay, w, b, w.image in changed) for w, b in builds]
             if changed:
                 files[overlay.path] = edit.data
                 path = policy_path(overlay.environment)
                 check_write(policy, [overlay.app], self.clock(), path=path)
+                last = partial(self._last_writer, tip, overlay, changed)
+                check_writer(policy, self.order.writer, last, overlay.app, path=path)
+            self.results += [self._result(tip, overlay, w, b, w.image in changed) for w, b in builds]
         return Proposal(files, self._message()) if files else None
 
     def _read(self, tip: Tip) -> tuple[dict[str, Environment], list[Overlay]]:
@@ -164,11 +147,7 @@ class Bump:
                     where = f"overlays/{env}/{self.order.app or '*'}/{FILE}"
                     fix = "correct the name; or give --app and --add to have an entry added"
                     raise EditRefused(f"no entry for `{wanted.image}`", path=where, fix=fix)
-        folders = [posixpath.dirname(overlay.path) for overlay in overlays]
-        for folder, names in tip.folders(folders).items():
-            if other := next((name for name in _OTHER_FILES if name in names), None):
-                message = f"{folder}/{FILE} and {folder}/{other} are in one folder"
-                raise EditRefused(message, path=folder, fix="remove one of them")
+        check_folders(tip, [overlay.folder for overlay in overlays])
 
     def _builds(self, tip: Tip, overlay: Overlay, policy: Environment) -> list[tuple[Wanted, Build]]:
         """The builds that go into an overlay, each confirmed by the registry and allowed by the policy."""
@@ -179,23 +158,19 @@ class Bump:
                 continue
             image = self.evidence.image(wanted.reference(entry))
             path = policy_path(policy.name)
-            self.evidence.check(image, policy, self._key(tip, policy), path)
+            self.evidence.check(image, policy, signature_key(tip, policy), path)
             found = build_of(image)
-            known = Build(image.reference, wanted.known.revision, wanted.known.number, wanted.known.created)
+            known = replace(wanted.known, reference=image.reference, writer=self.order.writer)
             builds.append((wanted, known.or_else(found)))
         return builds
 
-    def _key(self, tip: Tip, policy: Environment) -> bytes | None:
-        """The policy's key file, which lies beside it."""
-        name = policy.signature.key
-        if not policy.signature.required or not name or "://" in name:
-            return None
-        path = posixpath.normpath(f"overlays/{policy.name}/{name}")
-        if path.startswith(("..", "/")):
-            raise PolicyRefused(
-                "the key lies outside the repository", path=policy_path(policy.name), fix="move it"
-            )
-        return tip.read([path])[path]
+    def _last_writer(self, tip: Tip, overlay: Overlay, images: Collection[str]) -> str | None:
+        """Another automation that wrote one of these entries last, if there is one."""
+        messages = [commit.message for commit in tip.history()]
+        where = f"{overlay.environment}/{overlay.app}"
+        entries = [entry for image in images if (entry := overlay.entry(image))]
+        found = {writer_of(messages, where, entry.reference) for entry in entries} - {None, self.order.writer}
+        return min(found, default=None)
 
     def _result(self, tip: Tip, overlay: Overlay, wanted: Wanted, build: Build, changed: bool) -> Result:
         """What becomes of one entry; raises `Superseded` when it would go back to an older build."""
@@ -220,8 +195,8 @@ class Bump:
         ]
         lines = []
         for results in changes.values():
-            previous = [f"{r.environment}/{r.app} {_pin(r.old)}" for r in results]
-            lines += trailers(results[0].build, previous)
+            previous = [f"{r.environment}/{r.app} {pin(r.old)}" for r in results]
+            lines += trailers(results[0].build, previous, writer=self.order.writer)
         if self.order.allow_older:
             lines.append(f"Allowed-Older: {' '.join(self.order.allow_older.split())}")
         return f"{', '.join(environments)}: {', '.join(names)}\n\n" + "\n".join(lines) + "\n"
@@ -231,25 +206,43 @@ class Bump:
         return "".join(unified(path, self.before[path], data) for path, data in proposal.files.items())
 
 
-def policy_path(environment: str) -> str:
-    """Where an environment's policy is."""
-    return f"overlays/{environment}/environment.yaml"
+def check_folders(tip: Tip, folders: Collection[str]) -> None:
+    """Refuse a folder with two kustomizations, and one where Argo CD is told other images than Git's."""
+    overrides = []
+    for folder, names in tip.folders(folders).items():
+        overrides += [f"{folder}/{name}" for name in names if name.startswith(".argocd-source")]
+        if other := next((name for name in _OTHER_FILES if name in names), None):
+            message = f"{folder}/{FILE} and {folder}/{other} are in one folder"
+            raise EditRefused(message, path=folder, fix="remove one of them")
+    for path, data in tip.read(overrides).items() if overrides else ():
+        if b"images" in (data or b""):
+            reason = (
+                f"it names images, and Argo CD puts that above what {FILE} says: nothing would be deployed"
+            )
+            raise EditRefused(reason, path=path, fix="remove its `kustomize.images`")
 
 
-def _pin(reference: Reference | None) -> str:
-    if reference is None:
-        return "none"
-    return (reference.tag or "") + (f"@{reference.digest}" if reference.digest else "") or "none"
+def signature_key(tip: Tip, policy: Environment) -> bytes | None:
+    """The policy's key file, which lies beside it; None when it is not there, or not needed."""
+    name = policy.signature.key
+    if not policy.signature.required or not name or "://" in name:
+        return None
+    path = posixpath.normpath(f"overlays/{policy.name}/{name}")
+    if path.startswith(("..", "/")):
+        raise PolicyRefused(
+            "the key lies outside the repository", path=policy_path(policy.name), fix="move it"
+        )
+    return tip.read([path])[path]
 
 
 def _superseded(overlay: Overlay, old: Reference, new: Reference, decision: Decision) -> Superseded:
     where = f"{overlay.environment}/{overlay.app}"
     if decision.verdict == "unknown":
-        message = f"{where}: nothing tells whether {old.short} {_pin(new)} is newer than {_pin(old)}"
+        message = f"{where}: nothing tells whether {old.short} {pin(new)} is newer than {pin(old)}"
         return Superseded(
             message, path=overlay.path, fix="give --build or --source-repo, or --allow-older WHY"
         )
-    message = f"{where} runs a newer {old.short} than {_pin(new)}: {decision}"
+    message = f"{where} runs a newer {old.short} than {pin(new)}: {decision}"
     return Superseded(
         message, path=overlay.path, fix="nothing to do; to go back on purpose give --allow-older WHY"
     )

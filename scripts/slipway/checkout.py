@@ -54,6 +54,15 @@ class Checkout:
         """Whether tracked files differ from the last commit."""
         return bool(self._git("status", "--porcelain", "--untracked-files=no").stdout.strip())
 
+    def changed_since(self, revision: str) -> list[str]:
+        """The files below this folder that differ between a commit and the work tree, new ones among them."""
+        commit = self.resolve(revision)
+        listings = (
+            ("diff", "--name-only", "--relative", "--no-renames", "-z", commit, "--"),
+            ("ls-files", "--others", "--exclude-standard", "-z"),
+        )
+        return [path for listing in listings for path in self._git(*listing).stdout.split("\0") if path]
+
     def entries(self, tree: str) -> list[TreeEntry]:
         """The entries of a tree, not recursive."""
         rows = self._git("ls-tree", "-z", tree).stdout.split("\0")

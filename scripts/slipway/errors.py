@@ -103,6 +103,12 @@ class PolicyRefused(SlipwayError):
     exit_code = 3
 
 
+class NotLive(SlipwayError):
+    """What is to be promoted does not run healthily, or not for long enough yet."""
+
+    exit_code = 3
+
+
 class RemoteRefused(SlipwayError):
     """The remote refused the push for good: hook, permission, protection. Not retried."""
 

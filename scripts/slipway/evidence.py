@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,7 @@ class Evidence:
         except ImageNotFound:
             return FIRST
         known = known.or_else(build_of(image))
-        return decide(
-            Build(image.reference, known.revision, known.number, known.created), new, self._ancestry
-        )
+        return decide(replace(known, reference=image.reference), new, self._ancestry)
 
     def _ancestry(self, older: str, newer: str) -> bool | None:
         return is_ancestor(self.source, older, newer) if self.source else None

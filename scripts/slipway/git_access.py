@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from slipway.errors import InvalidInput, RemoteRefused, SlipwayError
+from slipway.errors import InvalidInput, RemoteRefused, SlipwayError, Unreachable
 from slipway.proc import redact
 
 _AUTH = re.compile(
@@ -20,6 +20,9 @@ _AUTH = re.compile(
 )
 _ABSENT = re.compile(
     r"does not appear to be a git repository|repository .*not (be )?found|does not exist", re.IGNORECASE
+)
+_CERTIFICATE = re.compile(
+    r"certificate (problem|verif)|unable to get local issuer certificate", re.IGNORECASE
 )
 _LOCKED = re.compile(
     r"cannot lock ref|failed to (update|lock) ref|incorrect old value|unable to create .*\.lock|fetch first"
@@ -122,20 +125,33 @@ def denied(shown: str, stderr: str, *, given: bool) -> RemoteRefused:
     else:
         what = "wants credentials"
         fix = "set SLIPWAY_GIT_USERNAME and SLIPWAY_GIT_PASSWORD, or a Git credential helper or SSH key"
-    return RemoteRefused(f"{shown} {what}: {redact(_last(stderr))}", fix=fix)
+    return RemoteRefused(f"{shown} {what}: {redact(_telling(stderr, _AUTH))}", fix=fix)
 
 
 def explain(shown: str, branch: str, stderr: str, *, given: bool) -> SlipwayError | None:
     """The error that a failed fetch means for good; None when it may pass."""
     if "couldn't find remote ref" in stderr:
         return InvalidInput(f"{shown} has no branch {branch}", fix="give the right --branch")
+    if "Host key verification failed" in stderr:
+        fix = "check the host's key, then add it to known_hosts: `ssh-keyscan HOST`"
+        return RemoteRefused(
+            f"{shown} is a host that SSH does not know: Host key verification failed.", fix=fix
+        )
+    if _CERTIFICATE.search(stderr):
+        fix = "for a private authority set GIT_SSL_CAINFO, or http.sslCAInfo, to its certificate"
+        return Unreachable(
+            f"{shown} has a certificate that is not trusted here: {redact(_telling(stderr, _CERTIFICATE))}",
+            fix=fix,
+        )
     if is_denied(stderr):
         return denied(shown, stderr, given=given)
     if _ABSENT.search(stderr):
-        what = f"{shown} is not there, or not for this user: {redact(remote_text(stderr) or _last(stderr))}"
+        what = f"{shown} is not there, or not for this user: {redact(remote_text(stderr) or _telling(stderr, _ABSENT))}"
         return RemoteRefused(what, fix="check the address and the rights")
     return None
 
 
-def _last(stderr: str) -> str:
-    return (stderr.strip().splitlines() or ["no answer"])[-1]
+def _telling(stderr: str, pattern: re.Pattern) -> str:
+    """The line that a pattern is in, else the last."""
+    lines = stderr.strip().splitlines() or ["no answer"]
+    return next((line for line in lines if pattern.search(line)), lines[-1])

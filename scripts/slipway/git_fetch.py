@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from slipway.errors import CommandFailed, EditRefused
+from slipway.errors import CommandFailed, EditRefused, InvalidInput
 from slipway.git_access import explain, remote_text
 from slipway.git_store import FILE, LINK, TREE, Store, TreeEntry
 from slipway.proc import redact
@@ -14,10 +15,13 @@ from slipway.proc import redact
 HISTORY = 64
 """How many commits of the branch are fetched, for their messages."""
 
-_FILTERS = ("tree:1", "tree:0", "blob:none", "")
-"""What is asked of the server, best first: a server may forbid or ignore the better ones."""
+_ALL = 2**31 - 1
+"""Depth that Git takes for all there are; without any, a fetch from a shallow clone does not end."""
 
-_TIP = "refs/slipway/tip"
+_BARE = ("tree:0", "blob:none")
+"""Filters for what is wanted and nothing below it, best first: a server may forbid the better ones."""
+
+_TIP, _DEEP, _OTHER = "refs/slipway/tip", "refs/slipway/deep", "refs/slipway/other"
 
 
 class Again(Exception):
@@ -30,10 +34,11 @@ class Dropped(Again):
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit of the branch."""
+    """One commit of the branch; without `parents` it is the first, or the last that was fetched."""
 
     sha: str
     message: str
+    parents: tuple[str, ...] = ()
 
 
 class Tip:
@@ -41,6 +46,7 @@ class Tip:
 
     def __init__(self, reader: Reader, sha: str, tree: str):
         self._reader, self.sha, self.tree = reader, sha, tree
+        self._history: list[Commit] = []
 
     def read(self, paths: Collection[str], *, siblings: bool = False) -> dict[str, bytes | None]:
         """The contents of files by path, None where there is no file; one fetch per level of folders.
@@ -65,62 +71,122 @@ class Tip:
 
     def history(self) -> list[Commit]:
         """The newest commits, as far back as they were fetched (64 and what came since)."""
-        shown = self._reader.store.git("log", "--format=%H%n%B%x00", self.sha).stdout
-        parts = [part.strip("\n").partition("\n") for part in shown.split("\0")]
-        return [Commit(sha, message) for sha, _, message in parts if sha]
+        if not self._history:
+            shown = self._reader.store.git("log", "--format=%H %P%n%B%x00", self.sha).stdout
+            parts = [part.strip("\n").partition("\n") for part in shown.split("\0")]
+            self._history = [Commit(ids[:40], text, tuple(ids[41:].split())) for ids, _, text in parts if ids]
+        return self._history
+
+    def last_change(self, path: str) -> datetime:
+        """Since when the branch has at `path` what it has now, by the committer's clock; UTC.
+
+        A merged pull request counts from its merge. What is older than `history` is said to be as old as that.
+        """
+        store = self._reader.store
+        shown = store.git("log", "--first-parent", "--format=%T %ct", self.sha).stdout
+        trees, times = zip(*map(str.split, shown.splitlines()), strict=True)
+        oids = self._reader.entry_over(trees, path)
+        same = next((n for n, oid in enumerate(oids) if oid != oids[0]), len(oids))
+        return datetime.fromtimestamp(int(times[same - 1]), UTC)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the branch has older commits than were fetched."""
+        return (self._reader.store.folder / "shallow").exists()
+
+    def deepen(self, count: int) -> None:
+        """Fetch up to `count` commits older than those of `history`; without their trees where the server can."""
+        self._reader.deepen(count)
+        self._history = []
+
+    def at(self, sha: str) -> Tip:
+        """The branch as it stood at one of the commits that were fetched."""
+        return Tip(self._reader, sha, self._reader.tree(sha))
 
 
 class Reader:
-    """One branch of the store's remote; `given` tells whether credentials were."""
+    """One branch of the store's remote; `given` tells whether credentials were, `whole` asks for all of its history."""
 
-    def __init__(self, store: Store, branch: str, shown: str, *, given: bool):
+    def __init__(self, store: Store, branch: str, shown: str, *, given: bool, whole: bool = False):
         self.store, self.branch, self.shown, self.given = store, branch, shown, given
-        self._filter = 0
-        self._present: set[str] = set()
+        self._depth, self._timeout = (_ALL, 600) if whole else (HISTORY, 60)
+        # The folders that most paths begin with come with the first commits. Of later commits what is new comes down
+        # to the applications' folders, so that a writer who was too late needs one fetch, not one for each level.
+        self._filters = [("blob:none",)] * 2 if whole else [("tree:2", *_BARE), ("tree:3", *_BARE)]
+        self._refused: set[str] = set()
         self._fetched = False
 
     def fetch(self) -> Tip:
         """The branch as it stands on the remote now; raises `Dropped` when there is no answer."""
-        depth = [] if self._fetched else ["--depth", str(HISTORY)]
-        asked = _FILTERS[self._filter]
-        done = self._git_fetch(
-            [*depth, f"--filter={asked}" if asked else "--no-filter"], f"+refs/heads/{self.branch}:{_TIP}"
-        )
-        if done.returncode:
-            if "filter" in done.stderr.lower() and asked:
-                self._filter += 1
-                return self.fetch()
-            raise self._failed(done.stderr)
-        if "filtering not recognized" in done.stderr:
-            self._filter = len(_FILTERS) - 1
+        depth = [] if self._fetched else ["--depth", str(self._depth)]
+        self._git_fetch(self._filters[self._fetched], depth, f"+refs/heads/{self.branch}:{_TIP}")
         self._fetched = True
-        rooted = asked != "tree:0"
-        sha, *_ = self.store.load([_TIP, *([_TIP + "^{tree}"] if rooted else [])])
-        return Tip(self, sha, re.match(rb"tree ([0-9a-f]{40})\n", self.store.body(sha))[1].decode())
+        sha = self.store.ref(_TIP)
+        return Tip(self, sha, self.tree(sha))
 
-    def _git_fetch(self, options: list[str], *refspecs: str, input: str | None = None):
-        # What is asked for by id must come although the commit that holds it is here already.
-        told = ["-c", "fetch.negotiationAlgorithm=noop"] if not refspecs else []
-        command = [
-            *told,
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            *options,
-            "origin",
-            *refspecs,
-        ]
+    def deepen(self, count: int) -> None:
+        """Fetch up to `count` commits below the oldest there are; raises `Dropped` when there is no answer."""
+        self._git_fetch(_BARE, [f"--deepen={count}"], f"+refs/heads/{self.branch}:{_DEEP}")
+
+    def tree(self, sha: str) -> str:
+        """The root folder's id in a commit that was fetched."""
+        self.need([sha])
+        return re.match(rb"tree ([0-9a-f]{40})\n", self.store.body(sha))[1].decode()
+
+    def other(self, branch: str) -> Tip | None:
+        """Another branch as it stands on the remote now, None when there is none."""
         try:
-            return self.store.git(*command, input=input)
-        except CommandFailed as exc:
-            raise Dropped(str(exc)) from exc
+            self._git_fetch(self._filters[0], ["--depth", str(HISTORY)], f"+refs/heads/{branch}:{_OTHER}")
+        except InvalidInput:
+            return None
+        sha = self.store.ref(_OTHER)
+        return Tip(self, sha, self.tree(sha))
+
+    def entry_over(self, trees: Sequence[str], path: str) -> list[str | None]:
+        """The object at a path below each of these trees, None where there is none; one fetch per level."""
+        oids: list[str | None] = list(trees)
+        for name in path.split("/"):
+            self.need([oid for oid in oids if oid])
+            found = [self.store.entries(oid).get(name) if oid else None for oid in oids]
+            oids = [entry.oid if entry else None for entry in found]
+        return oids
+
+    def _git_fetch(
+        self, filters: Sequence[str], options: list[str], *refspecs: str, oids: Collection[str] = ()
+    ) -> None:
+        """Fetch with the first filter that the server allows, whole when it allows none."""
+        # What is asked for by id must come although the commit that holds it is here already.
+        told = ["-c", "fetch.negotiationAlgorithm=noop"] if oids else []
+        plain = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *options]
+        asked = [*(["--stdin"] if oids else []), "origin", *refspecs]
+        for name in (*(name for name in filters if name not in self._refused), ""):
+            narrow = f"--filter={name}" if name else "--no-filter"
+            try:
+                done = self.store.git(
+                    *told,
+                    *plain,
+                    narrow,
+                    *asked,
+                    input="".join(f"{oid}\n" for oid in oids),
+                    timeout=self._timeout,
+                )
+            except CommandFailed as exc:
+                raise Dropped(str(exc)) from exc
+            if not done.returncode:
+                return
+            if not name or "filter" not in done.stderr.lower():
+                raise self._failed(done.stderr)
+            self._refused.add(name)
 
     def _failed(self, stderr: str) -> Exception:
         text = redact(remote_text(stderr) or stderr.strip())
         return explain(self.shown, self.branch, stderr, given=self.given) or Dropped(
             text.splitlines()[-1] if text else "no answer"
         )
+
+    def _have(self, oids: Collection[str]) -> list[str]:
+        """Have what the repository has of these in memory; returns the rest."""
+        return self.store.load([oid for oid in dict.fromkeys(oids) if not self.store.has(oid)])
 
     def walk(
         self, tree: str, paths: Collection[str], *, siblings: bool = False
@@ -146,18 +212,10 @@ class Reader:
         self, trees: Collection[str] = (), blobs: Collection[str] = (), *, siblings: bool = False
     ) -> None:
         """Have these objects in memory; with `siblings`, what lies in the trees comes in the same fetch."""
-        kind = _FILTERS[self._filter].partition(":")[0]
-        missing = [oid for oid in dict.fromkeys((*trees, *blobs)) if not self.store.has(oid)]
-        lacking = {"tree": set(missing), "blob": set(blobs), "": set()}[kind] - self._present
-        wanted = [oid for oid in missing if oid in lacking]
-        if wanted:
-            brought = "blob:limit=1m" if siblings else "tree:0" if kind == "tree" else "blob:none"
-            done = self._git_fetch(
-                [f"--filter={brought}", "--stdin"], input="".join(f"{oid}\n" for oid in wanted)
-            )
-            if done.returncode:
-                raise self._failed(done.stderr)
-        if missing:
-            self.store.load(missing)
-        if siblings:
-            self._present |= {entry.oid for tree in trees for entry in self.store.entries(tree).values()}
+        absent = self._have((*trees, *blobs))
+        if absent:
+            self._git_fetch(("blob:limit=1m",) if siblings else _BARE, [], oids=absent)
+            if absent := self._have(absent):
+                raise CommandFailed(
+                    f"{self.shown} did not send {absent[0]}", fix="check the repository with git fsck"
+                )

@@ -1,4 +1,4 @@
-"""A bare repository that lives as long as one command: its objects are read in batches and written loose.
+"""A bare repository that lives as long as one command: one process reads its objects, new ones are written loose.
 
 Blobs, trees and commits are made here rather than by one Git process each: only the folders on the path to a
 changed file become new objects, whatever the size of the repository.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
 import time
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from slipway.errors import CommandFailed, EditRefused
 from slipway.proc import Result, run
@@ -40,11 +42,13 @@ recurseSubmodules = false
 """
 """Overrides of what a user's own configuration may say."""
 
+_QUESTIONS = 1000
+"""How many are asked at once: so many ids fit into a pipe while nobody reads the answers."""
+
 TREE, FILE, LINK, SUBMODULE = "40000", "100644", "120000", "160000"
 
 
-@dataclass(frozen=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One name in a folder: mode as Git writes it, and object id."""
 
     mode: str
@@ -63,7 +67,7 @@ class Author:
 
 
 class Store:
-    """The repository in `folder`, with `url` as its remote `origin`."""
+    """The repository in `folder`, with `url` as its remote `origin`; a context manager that owns a process."""
 
     def __init__(self, folder: Path, url: str, env: Mapping[str, str]):
         self.folder = folder
@@ -72,11 +76,15 @@ class Store:
             "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             **env,
         }
+        self._reading: subprocess.Popen | None = None
         self._objects: dict[str, bytes] = {}
         self._entries: dict[str, dict[str, TreeEntry]] = {}
-        for name in ("objects", "refs"):
+        # Git that knows no remote never asks it by itself for an object that is not here.
+        self._alone = folder / "alone"
+        for name in ("objects", "refs", "alone/refs"):
             (folder / name).mkdir(parents=True)
-        (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        for repository in (folder, self._alone):
+            (repository / "HEAD").write_text("ref: refs/heads/none\n")
         quoted = url.replace("\\", "\\\\").replace('"', '\\"')
         remote = f'[remote "origin"]\nurl = "{quoted}"\npromisor = true\n'
         (folder / "config").write_text(_CONFIG + remote)
@@ -85,30 +93,46 @@ class Store:
         """Run one Git command in the repository; the caller looks at the return code."""
         return run(["git", *arguments], env=self.env, input=input, timeout=timeout, check=False)
 
-    def load(self, names: Iterable[str]) -> list[str]:
-        """Read objects into memory by any name Git knows, in one process; returns their ids."""
-        names = list(names)
-        out = self.folder / f"batch-{time.monotonic_ns()}"
-        quiet = {name: "0" for name in os.environ if name.startswith(("GIT_TRACE", "GIT_CURL_VERBOSE"))}
-        asked = "".join(f"{name}\n" for name in names)
-        # Text output would change bytes, so they go by way of a file, which standard error goes to as well.
-        run(["git", "cat-file", "--batch"], env=self.env | quiet, input=asked, log=out)
-        data, position, oids = out.read_bytes(), 0, []
-        out.unlink()
-        for name in names:
-            head, newline, _ = data[position : position + 120].partition(b"\n")
-            found = re.fullmatch(rb"([0-9a-f]{40}) (blob|tree|commit) ([0-9]+)", head)
-            if not newline or not found:
-                raise CommandFailed(f"the remote did not send {name}: {head.decode(errors='replace')}")
-            start = position + len(head) + 1
-            body = data[start : start + int(found[3])]
-            oid = found[1].decode()
-            if _oid(found[2].decode(), body) != oid:
-                raise CommandFailed(f"{name} was not read whole")
-            self._objects[oid] = body
-            oids.append(oid)
-            position = start + len(body) + 1
-        return oids
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reading:
+            self._reading.kill()
+            self._reading.communicate()
+
+    def ref(self, name: str) -> str:
+        """The commit that a reference of the repository, such as `refs/slipway/tip`, is at."""
+        return (self.folder / name).read_text().strip()
+
+    def load(self, oids: Collection[str]) -> list[str]:
+        """Read objects into memory; returns those that the repository does not have."""
+        oids, absent = list(oids), []
+        for first in range(0, len(oids), _QUESTIONS):
+            asked = oids[first : first + _QUESTIONS]
+            process = self._process()
+            process.stdin.write("".join(f"{oid}\n" for oid in asked).encode())
+            process.stdin.flush()
+            for oid in asked:
+                head = process.stdout.readline()
+                found = re.fullmatch(rb"[0-9a-f]{40} (?:blob|tree|commit) ([0-9]+)\n", head)
+                if found:
+                    self._objects[oid] = process.stdout.read(int(found[1]) + 1)[:-1]
+                elif head.endswith(b" missing\n"):
+                    absent.append(oid)
+                else:
+                    raise CommandFailed(f"git cat-file answered {head!r} for {oid}")
+        return absent
+
+    def _process(self) -> subprocess.Popen:
+        """The process that answers every question about objects."""
+        if self._reading is None:
+            env = {**os.environ, **self.env, "GIT_DIR": str(self._alone)}
+            command, pipe = ["git", "cat-file", "--batch"], subprocess.PIPE
+            self._reading = subprocess.Popen(
+                command, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
+            )
+        return self._reading
 
     def has(self, oid: str) -> bool:
         """Whether the object is in memory."""
@@ -135,7 +159,7 @@ class Store:
         path = self.folder / "objects" / oid[:2] / oid[2:]
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(zlib.compress(f"{kind} {len(body)}\0".encode() + body, 1))
+            path.write_bytes(zlib.compress(f"{kind} {len(body)}\0".encode() + body, 0))
         self._objects[oid] = body
         return oid
 
@@ -151,7 +175,7 @@ class Store:
             if slash:
                 folders.setdefault(name, {})[rest] = content
             else:
-                entries[name] = replace(old, oid=self.write("blob", content))
+                entries[name] = old._replace(oid=self.write("blob", content))
         for name, inner in folders.items():
             below = entries[name].oid if name in entries else None
             entries[name] = TreeEntry(TREE, self.write_tree(below, inner))

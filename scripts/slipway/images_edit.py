@@ -7,7 +7,6 @@ compared with the old tree plus exactly the intended changes. Whatever does not 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,9 @@ from pathlib import Path
 from slipway.errors import EditRefused
 from slipway.images import ImagesFile, Item
 from slipway.references import NewRef, Reference, check_name, check_new
-from slipway.yaml_tree import Node, TreeError, parse_tree
+from slipway.yaml_tree import NUMBER_LIKE, Node, TreeError, lines_below, parse_tree
 
 _ORDER = ("name", "newName", "newTag", "digest")
-_NUMBER_LIKE = re.compile(
-    r"(?i)[-+]?(0x[0-9a-f_]+|0o?[0-7_]+|0b[01_]+|[0-9][0-9_]*(\.[0-9_]*)?(e[-+]?[0-9_]*)?|[0-9_:]+)"
-    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|y|n|yes|no|on|off|true|false|null|nan|inf|_+[0-9_]+"
-)
-"""Plain scalars that one YAML dialect or another does not read as text."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ class _Editor(ImagesFile):
         start, end = node.body(self.text)
         if node.style in ("|", ">") or "\n" in self.text[start:end]:
             raise self.refuse(f"`{key}` is a text of several lines", node, f'write it as {key}: "{value}"')
-        if node.value == value and not (node.style is None and _NUMBER_LIKE.fullmatch(value)):
+        if node.value == value and not (node.style is None and NUMBER_LIKE.fullmatch(value)):
             return
         quote = node.style or '"'
         gap = " " if start == end and not self.text[:start].endswith(" ") else ""
@@ -138,12 +132,7 @@ class _Editor(ImagesFile):
 
     def _new_lines(self, position: int, lines: list[str]) -> None:
         """Put whole lines below the line of `position`, with that line's ending."""
-        rest = re.compile(r"[^\r\n]*(\r\n|\n|\r)?").match(self.text, position)
-        ending = rest[1] or next(iter(re.findall(r"\r\n|\n", self.text)), "\n")
-        block = (
-            "".join(line + ending for line in lines) if rest[1] else "".join(ending + line for line in lines)
-        )
-        self.splices.append((rest.end(), rest.end(), block))
+        self.splices.append(lines_below(self.text, position, lines))
 
     def append(self, entries: list[tuple[str, NewRef]]) -> list[Change]:
         """Add entries in the house form at the end of `images:`, which is added as well where it is missing."""
@@ -208,4 +197,4 @@ def _house_pairs(values: dict[str, str]) -> list[str]:
 
 
 def _is_plain(key: str, value: str) -> bool:
-    return key == "name" and not _NUMBER_LIKE.fullmatch(value)
+    return key == "name" and not NUMBER_LIKE.fullmatch(value)

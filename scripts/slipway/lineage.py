@@ -14,16 +14,22 @@ _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.+)$")
 
 @dataclass(frozen=True)
 class Build:
-    """What is known of one build of an image; each part may be unknown, times are UTC."""
+    """What is known of one build of an image; each part may be unknown, times are UTC.
+
+    Build numbers of different writers (CI jobs) count separately.
+    """
 
     reference: Reference
     revision: str | None = None
     number: int | None = None
     created: datetime | None = None
+    writer: str | None = None
 
     def or_else(self, other: Build) -> Build:
         """The same with unknown parts taken from `other`."""
-        known = {k: getattr(self, k) or getattr(other, k) for k in ("revision", "number", "created")}
+        known = {
+            k: getattr(self, k) or getattr(other, k) for k in ("revision", "number", "created", "writer")
+        }
         return replace(self, **known)
 
 
@@ -64,6 +70,8 @@ def _by_source(current: Build, new: Build, ancestry: Ancestry) -> Decision | Non
 
 
 def _by_order(current: Build, new: Build) -> Decision | None:
+    if current.writer and new.writer and current.writer != new.writer:
+        current = replace(current, number=None)
     for what, before, after in (
         ("build number", current.number, new.number),
         ("time of creation", current.created, new.created),
@@ -81,22 +89,42 @@ def _show(value: int | datetime) -> str:
     return value.strftime("%Y-%m-%d %H:%M:%S UTC") if isinstance(value, datetime) else str(value)
 
 
-def trailers(build: Build, previous: Iterable[str]) -> list[str]:
-    """The trailer lines for one image; `previous` says what each overlay had, such as `dev/board v1@sha256:…`."""
+def trailers(build: Build, previous: Iterable[str], *, writer: str | None = None) -> list[str]:
+    """The trailer lines for one image; `previous` says what each overlay had, such as `dev/board v1@sha256:…`.
+
+    `writer` is the automation that writes this commit, None for a person.
+    """
     lines = [f"Image: {build.reference.name}:{build.reference.tag}", f"Digest: {build.reference.digest}"]
     if build.revision:
         lines.append(f"Source-Commit: {build.revision}")
     if build.number is not None:
         lines.append(f"Build: {build.number}")
+    if writer:
+        lines.append(f"Written-By: {writer}")
     return lines + [f"Previous: {text}" for text in previous]
+
+
+def trailer_pairs(message: str) -> list[tuple[str, str]]:
+    """The trailers of a commit message, in order."""
+    lines = message.strip().rpartition("\n\n")[2].splitlines()
+    return [found.groups() for line in lines if (found := _TRAILER.match(line))]
+
+
+def changed_images(message: str, where: str) -> set[str]:
+    """The names of the images that a commit message says it changed in an overlay such as `dev/board`."""
+    names, image = set(), ""
+    for key, value in trailer_pairs(message):
+        if key == "Image":
+            image = value.rpartition(":")[0]
+        elif key == "Previous" and value.startswith(f"{where} "):
+            names.add(image)
+    return names
 
 
 def parse_trailers(message: str) -> list[Build]:
     """The builds that a commit message records, in order; other messages record none."""
     builds: list[Build] = []
-    for line in message.strip().rpartition("\n\n")[2].splitlines():
-        found = _TRAILER.match(line)
-        key, value = found.groups() if found else ("", "")
+    for key, value in trailer_pairs(message):
         if key == "Image":
             name, _, tag = value.rpartition(":")
             builds.append(Build(Reference(name, tag)))
@@ -106,7 +134,26 @@ def parse_trailers(message: str) -> list[Build]:
             builds[-1] = replace(builds[-1], revision=value)
         elif builds and key == "Build" and value.isdecimal():
             builds[-1] = replace(builds[-1], number=int(value))
+        elif builds and key == "Written-By":
+            builds[-1] = replace(builds[-1], writer=value)
     return builds
+
+
+def writer_of(messages: Iterable[str], where: str, reference: Reference) -> str | None:
+    """Who wrote what an overlay such as `dev/board` says of an image now; None when nobody is recorded."""
+    wanted = (reference.name, reference.digest)
+    for message in messages:
+        image, digest, writer = "", "", None
+        for key, value in trailer_pairs(message):
+            if key == "Image":
+                image, digest, writer = value.rpartition(":")[0], "", None
+            elif key == "Digest":
+                digest = value
+            elif key == "Written-By":
+                writer = value
+            elif key == "Previous" and value.startswith(f"{where} ") and (image, digest) == wanted:
+                return writer
+    return None
 
 
 def recorded(messages: Iterable[str], reference: Reference) -> Build:

@@ -6,7 +6,7 @@ Everything fails closed: an unknown key, an unreadable file or a freeze that can
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -52,6 +53,8 @@ def _zone(name: str) -> str:
 def _naive(value: datetime) -> datetime:
     if value.tzinfo:
         raise ValueError("write local time without an offset; the time zone has its own key")
+    if not 1970 <= value.year <= 9998:
+        raise ValueError("write a year from 1970 to 9998")
     return value
 
 
@@ -70,8 +73,14 @@ Percent = Annotated[
     BeforeValidator(_percent, json_schema_input_type=Annotated[str, Field(pattern=r"^(100|\d{1,2})%$")]),
     Field(ge=0, le=100),
 ]
-Clock = Annotated[str, AfterValidator(_clock), Field(json_schema_extra={"pattern": r"^\d\d:\d\d$"})]
-Local = Annotated[datetime, AfterValidator(_naive)]
+Clock = Annotated[
+    str, AfterValidator(_clock), Field(json_schema_extra={"pattern": r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"})
+]
+Local = Annotated[
+    datetime,
+    AfterValidator(_naive),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$"}),
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 
 
@@ -107,15 +116,28 @@ class Freeze(_Strict):
 
     def until(self, moment: datetime) -> datetime | None:
         """When the freeze that holds at `moment` ends, in its own time zone; None when it does not hold."""
-        spans = [(self.start, self.end)] if self.start and self.end else self._spans(moment)
-        ends = [_instant(end, self.timezone, max) for begin, end in spans
-                if _instant(begin, self.timezone, min) <= moment < _instant(end, self.timezone, max)]  # fmt: skip
+        ends = [end for _, end in self.spans(moment, moment)]
         return max(ends).astimezone(ZoneInfo(self.timezone)) if ends else None
 
-    def _spans(self, moment: datetime) -> list[tuple[datetime, datetime]]:
-        today = moment.astimezone(ZoneInfo(self.timezone)).date()
+    def spans(self, since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+        """Begin and end, in UTC, of each time it holds that touches the time from `since` to `until`, in order."""
+        found = [
+            (_instant(begin, self.timezone, min), _instant(end, self.timezone, max))
+            for begin, end in self._local_spans(since, until)
+        ]
+        return [(begin, end) for begin, end in found if begin <= until and since < end]
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """Begin and end, in UTC, of one that is not weekly."""
+        return _instant(self.start, self.timezone, min), _instant(self.end, self.timezone, max)
+
+    def _local_spans(self, since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
+        if self.start and self.end:
+            return [(self.start, self.end)]
+        first, last = (moment.astimezone(ZoneInfo(self.timezone)).date() for moment in (since, until))
         spans = []
-        for day in (today + timedelta(days=n) for n in (-2, -1, 0, 1)):
+        for day in (first + timedelta(days=n) for n in range(-2, (last - first).days + 2)):
             if WEEKDAYS[day.weekday()] in self.weekly.days:
                 begin, end = _at(day, self.weekly.from_), _at(day, self.weekly.to)
                 spans.append((begin, end if end > begin else _at(day + timedelta(days=1), self.weekly.to)))
@@ -150,6 +172,10 @@ class Retention(_Strict):
     commits: Annotated[int, Field(ge=1)] = 50
 
 
+Writer = Annotated[str, Field(pattern=r"^\S+$", max_length=200)]
+"""The name of an automation, such as the address of a CI job."""
+
+
 class Environment(_Strict):
     """The whole file."""
 
@@ -165,6 +191,7 @@ class Environment(_Strict):
     architectures: list[Annotated[str, Field(pattern=r"^[a-z0-9]+(/v[0-9]+)?$")]] = []
     signature: Signature = Signature()
     retention: Retention = Retention()
+    writers: list[Writer] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Environment:
@@ -226,9 +253,14 @@ def parse_policy(data: bytes | None, *, environment: str, path: str) -> Environm
     return policy
 
 
-def check_write(policy: Environment, apps: Collection[str], moment: datetime, *, path: str) -> None:
-    """Raise `PolicyRefused` when automation may not write these applications directly at `moment`."""
-    if policy.delivery != "direct":
+def check_write(
+    policy: Environment, apps: Collection[str], moment: datetime, *, path: str, reviewed: bool = False
+) -> None:
+    """Raise `PolicyRefused` when automation may not write these applications directly at `moment`.
+
+    With `reviewed`, by pull request: then only a hold stands against it, since merging is what a freeze is about.
+    """
+    if policy.delivery != "direct" and not reviewed:
         app = next(iter(sorted(apps)), "APP")
         fix = f"use `slipway promote {app} --to {policy.name}`"
         raise PolicyRefused(f"{policy.name} takes changes by pull request only", path=path, fix=fix)
@@ -237,14 +269,54 @@ def check_write(policy: Environment, apps: Collection[str], moment: datetime, *,
             message = f"{app} is held in {policy.name} since {hold.since:%Y-%m-%d %H:%M} by {hold.by}: {hold.reason}"
             fix = f"`slipway release {app} --env {policy.name}` lifts the hold"
             raise PolicyRefused(message, path=path, fix=fix)
+    if not reviewed:
+        check_freeze(policy, moment, path=path)
+
+
+def check_writer(
+    policy: Environment, writer: str | None, last: Callable[[], str | None], app: str, *, path: str
+) -> None:
+    """Raise `PolicyRefused` when `writer` may not write an application's images: two automations would fight.
+
+    `writers` of the policy says who may; without it a writer stays out where `last` tells another one, who wrote
+    there before. None is a person, or nobody known.
+    """
+    if policy.writers and writer not in policy.writers:
+        message = f"{writer or 'a writer without a name'} is not among the writers of {policy.name}"
+        fix = "name this one with --writer, or have it added to `writers` by a reviewed commit"
+        raise PolicyRefused(message, path=path, fix=fix)
+    before = last() if writer and not policy.writers else None
+    if before:
+        message = f"{app} in {policy.name} was last written by {before}, and this is {writer}"
+        fix = f"let one of the two write; if both shall, or this one from now on, list `writers` in {path}"
+        raise PolicyRefused(message, path=path, fix=fix)
+
+
+def check_freeze(
+    policy: Environment,
+    moment: datetime,
+    *,
+    path: str,
+    fix: str = "wait until then, or have the freeze changed by a reviewed commit",
+) -> None:
+    """Raise `PolicyRefused`, with the time at which it opens, when the environment is frozen at `moment`."""
     if freeze := policy.frozen(moment):
-        opens = policy.opens(moment)
-        zone = ZoneInfo(freeze.timezone)
-        when = f"{opens.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}" if opens else "no time within a year"
+        when = opening(policy, freeze, moment)
         message = f"{policy.name} is frozen ({freeze.name}: {freeze.reason}); it opens at {when}"
-        raise PolicyRefused(
-            message, path=path, fix="wait until then, or have the freeze changed by a reviewed commit"
-        )
+        raise PolicyRefused(message, path=path, fix=fix)
+
+
+def check_delivery(before: Environment | None, now: Environment, *, path: str) -> None:
+    """Raise `PolicyRefused` when changes go another way than they did when the way was chosen."""
+    if before and before.delivery != now.delivery:
+        message = f"{now.name} changed to delivery: {now.delivery} meanwhile"
+        raise PolicyRefused(message, path=path, fix="repeat the command")
+
+
+def opening(policy: Environment, freeze: Freeze, moment: datetime) -> str:
+    """When a frozen environment opens, in the time zone of the freeze that holds at `moment`."""
+    opens, zone = policy.opens(moment), ZoneInfo(freeze.timezone)
+    return f"{opens.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}" if opens else "no time within a year"
 
 
 def json_schema() -> dict[str, object]:

@@ -116,3 +116,10 @@ def _split(text: str) -> tuple[str, NewRef]:
     return head + slash + last, NewRef(
         check_tag(tag) if colon else None, check_digest(digest) if at else None
     )
+
+
+def pin(reference: Reference | None) -> str:
+    """Tag and digest as people read them, such as `v1@sha256:…`."""
+    if reference is None:
+        return "none"
+    return (reference.tag or "") + (f"@{reference.digest}" if reference.digest else "") or "none"

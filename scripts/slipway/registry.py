@@ -8,12 +8,14 @@ import json
 import netrc
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import certifi
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -33,7 +35,7 @@ MANIFESTS = (
 )
 _ACCEPT = {"Accept": ", ".join(INDEXES + MANIFESTS)}
 _LABELS = "org.opencontainers.image."
-_ECR = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+ECR = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _DOCKER_HUB = "registry-1.docker.io"
 _LIMIT = 4 << 20
 """Bytes; no manifest or image configuration is larger."""
@@ -56,6 +58,28 @@ class Image:
         return self.labels.get(_LABELS + "revision")
 
 
+class _Verifying(ssl.SSLContext):
+    """Verifies servers as httpx does; reads the authorities, which takes long, when the first connection needs them."""
+
+    _ready = False
+
+    def wrap_socket(self, *arguments, **options) -> ssl.SSLSocket:
+        self._read()
+        return super().wrap_socket(*arguments, **options)
+
+    def wrap_bio(self, *arguments, **options) -> ssl.SSLObject:
+        self._read()
+        return super().wrap_bio(*arguments, **options)
+
+    def _read(self) -> None:
+        if not self._ready:
+            file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+            self.load_verify_locations(
+                file or (None if folder else certifi.where()), None if file else folder
+            )
+            self._ready = True
+
+
 class Registry:
     """Registries, reached by the names in references; a context manager that owns its connections.
 
@@ -65,7 +89,8 @@ class Registry:
 
     def __init__(self, *, ecr: bool = False, env: Mapping[str, str] = os.environ):
         self.env, self.ecr = env, ecr
-        self._client = httpx.Client(timeout=httpx.Timeout(30, connect=10), follow_redirects=True)
+        context, timeout = _Verifying(ssl.PROTOCOL_TLS_CLIENT), httpx.Timeout(30, connect=10)
+        self._client = httpx.Client(verify=context, timeout=timeout, follow_redirects=True)
         self._authorization: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Registry:
@@ -115,7 +140,7 @@ class Registry:
         )
 
     def _manifest(self, where: Place, reference: Reference, name: str) -> tuple[bytes, str]:
-        answer = self._get(where, f"manifests/{name}", reference)
+        answer = self.ask(where, f"manifests/{name}", reference)
         told = answer.headers.get("docker-content-digest")
         if (
             told
@@ -128,7 +153,7 @@ class Registry:
         return answer.content, answer.headers.get("content-type", "").partition(";")[0]
 
     def _verified(self, where: Place, reference: Reference, kind: str) -> bytes:
-        body = self._get(where, f"{kind}/{reference.digest}", reference).content
+        body = self.ask(where, f"{kind}/{reference.digest}", reference).content
         if "sha256:" + hashlib.sha256(body).hexdigest() != reference.digest:
             raise RemoteRefused(f"{reference}: the registry sent other bytes", fix="ask its operator")
         return body
@@ -146,16 +171,22 @@ class Registry:
         wait=wait_random_exponential(multiplier=0.1, max=4),
         reraise=True,
     )
-    def _get(self, where: Place, path: str, reference: Reference) -> httpx.Response:
+    def ask(
+        self, where: Place, path: str, reference: Reference, method: str = "GET", **options
+    ) -> httpx.Response:
+        """One call of the distribution API below `/v2/<repository>/`, logged in where that is asked for.
+
+        `reference` is what errors speak of, which are those of `resolve`; `options` go to httpx.
+        """
         host = urlsplit(where.url).netloc
         url = f"{where.url}/v2/{where.repository}/{path}"
         key = (host, where.repository)
-        answer = self._send(url, self._authorization.get(key))
+        answer = self._send(url, self._authorization.get(key), method, **options)
         if answer.status_code == 401 and (
             value := self._login(host, answer.headers.get("www-authenticate", ""))
         ):
             self._authorization[key] = value
-            answer = self._send(url, value)
+            answer = self._send(url, value, method, **options)
         if answer.status_code == 404:
             raise ImageNotFound(
                 f"{reference} is not in the registry ({host})", fix="push it first, or correct the reference"
@@ -165,16 +196,17 @@ class Registry:
             raise RemoteRefused(f"the registry {host} refuses {reference} ({answer.status_code})", fix=fix)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Unreachable(f"the registry {host} answers {answer.status_code}", fix="try again later")
-        if answer.status_code != 200 or len(answer.content) > _LIMIT:
+        if not answer.is_success or len(answer.content) > _LIMIT:
             raise RemoteRefused(
                 f"the registry {host} answers {answer.status_code} for {reference}", fix="check its address"
             )
         return answer
 
-    def _send(self, url: str, authorization: str | None) -> httpx.Response:
-        headers = _ACCEPT | ({"Authorization": authorization} if authorization else {})
+    def _send(self, url: str, authorization: str | None, method: str = "GET", **options) -> httpx.Response:
+        headers = _ACCEPT | options.pop("headers", {})
+        headers |= {"Authorization": authorization} if authorization else {}
         try:
-            return self._client.get(url, headers=headers)
+            return self._client.request(method, url, headers=headers, **options)
         except httpx.TransportError as exc:
             where = "{0.scheme}://{0.netloc}".format(urlsplit(url))
             fix = "check its address, the network, and SLIPWAY_REGISTRY_MIRRORS"
@@ -201,7 +233,7 @@ class Registry:
         """User and password for a registry's host, None to stay anonymous."""
         if self.env.get("SLIPWAY_REGISTRY_USERNAME"):
             return self.env["SLIPWAY_REGISTRY_USERNAME"], self.env.get("SLIPWAY_REGISTRY_PASSWORD", "")
-        if self.ecr and (found := _ECR.fullmatch(host)):
+        if self.ecr and (found := ECR.fullmatch(host)):
             return _ecr_token(found[1], found[2])
         return self._from_docker(host) or _from_netrc(host)
 

@@ -10,7 +10,20 @@ import yaml
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*(?:\s+|$))*")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DASHES = re.compile(r"(?:[-?] +){500}")
+DEEPEST = 500
+"""Levels of nesting that are read."""
+HEAVIEST = 200_000
+"""Values of a file that are read."""
 _NULLS = ("", "~", "null", "Null", "NULL")
+NUMBER_LIKE = re.compile(
+    r"(?i)[-+]?(0x[0-9a-f_]+|0o?[0-7_]+|0b[01_]+|[0-9][0-9_]*(\.[0-9_]*)?(e[-+]?[0-9_]*)?|[0-9_:]+)"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|y|n|yes|no|on|off|true|false|null|nan|inf|_+[0-9_]+"
+)
+"""Plain scalars that one YAML dialect or another does not read as text."""
+_ESCAPED = re.compile('[^ -~\u00a0-\u2027\u202a-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|["\\\\]')
+"""What a double-quoted text cannot hold as it is."""
 
 
 class TreeError(Exception):
@@ -69,8 +82,55 @@ class Node:
         return (self.kind, self.value, self.style, self.properties, self.flow, inner)
 
 
+def too_deep(text: str) -> bool:
+    """Whether a parser might go down so far that it takes minutes or dies; errs towards yes for strange texts."""
+    if _DASHES.search(text):
+        return True
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEEPEST:
+            return True
+    return False
+
+
+def load_documents(text: str) -> list:
+    """Every document as plain data, with YAML's usual types; raises `TreeError` for what is no YAML or no honest one."""
+    if too_deep(text):
+        raise TreeError("nested too deeply")
+    try:
+        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        raise TreeError(f"not valid YAML: {exc}", mark.line + 1 if mark else None) from exc
+    except (RecursionError, ValueError) as exc:
+        raise TreeError(f"not valid YAML: {exc}") from exc
+    if _weight(documents, {}) > HEAVIEST:
+        raise TreeError(f"it stands for more than {HEAVIEST} values", fix="write the values out")
+    return documents
+
+
+def _weight(value: object, known: dict[int, int]) -> int:
+    """How many values there are when every alias is written out, counted up to `HEAVIEST`."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = HEAVIEST + 1  # what contains itself has no end
+        weight = 1
+        for child in [*value, *value.values()] if isinstance(value, dict) else value:
+            weight += _weight(child, known)
+            if weight > HEAVIEST:
+                break
+        known[id(value)] = weight
+    return known[id(value)]
+
+
 def parse_tree(text: str) -> Node:
     """The only document in `text`; raises `TreeError` when it is not valid or not the only one."""
+    if too_deep(text):
+        raise TreeError("nested too deeply")
     offset = len(text) - len(text.removeprefix("\ufeff"))
     try:
         events = list(yaml.parse(text[offset:], Loader=_Loader))
@@ -151,3 +211,25 @@ def line_of(node: Node, location: Iterable[str | int]) -> int:
         elif step in pairs:
             node = pairs[step]
     return node.line
+
+
+def lines_below(text: str, position: int, lines: list[str]) -> tuple[int, int, str]:
+    """The splice (start, end, new text) that puts whole lines below the line of `position`, with that line's ending."""
+    if position and text[position - 1] in "\r\n":  # a block text ends where the next line begins
+        position -= 2 if text[position - 2 : position] == "\r\n" else 1
+    rest = re.compile(r"[^\r\n]*(\r\n|\n|\r)?").match(text, position)
+    ending = rest[1] or next(iter(re.findall(r"\r\n|\n", text)), "\n")
+    block = "".join(line + ending for line in lines) if rest[1] else "".join(ending + line for line in lines)
+    return rest.end(), rest.end(), block
+
+
+def quoted(value: str) -> str:
+    """A text in double quotes on one line, whatever it holds."""
+    return '"' + _ESCAPED.sub(_escape, value) + '"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in '"\\':
+        return "\\" + character
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character) or f"\\U{ord(character):08x}"

@@ -18,6 +18,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -95,7 +96,7 @@ class Registry(Server):
 
 
 class _RegistryHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
     def do_GET(self):
         lab: Registry = self.server.lab
@@ -188,6 +189,12 @@ class Deploy:
         git("fast-import", "--quiet", cwd=self.path, input=b"".join(parts))
         return self.tip
 
+    def idle(self, count: int) -> None:
+        """That many commits that change nothing."""
+        one = "commit refs/heads/main\ncommitter p <p@p> 1700000000 +0000\ndata 1\nx\n"
+        stream = one + "from refs/heads/main^0\n" + one * (count - 1)
+        git("fast-import", "--quiet", cwd=self.path, input=stream.encode())
+
     @property
     def tip(self) -> str:
         """The commit that main is at."""
@@ -230,6 +237,8 @@ class GitServer(Server):
 
 
 class _GitHandler(BaseHTTPRequestHandler):
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+
     def do_GET(self):
         lab: GitServer = self.server.lab
         given = self.headers.get("Authorization")
@@ -240,6 +249,7 @@ class _GitHandler(BaseHTTPRequestHandler):
         if lab.login and given != "Basic " + base64.b64encode(":".join(lab.login).encode()).decode():
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         path, _, query = self.path.partition("?")
@@ -249,17 +259,28 @@ class _GitHandler(BaseHTTPRequestHandler):
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "REMOTE_USER": "user", "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
         }  # fmt: skip
-        out = subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True).stdout
-        head, _, content = out.partition(b"\r\n\r\n")
-        headers = [line.partition(": ")[::2] for line in head.decode().split("\r\n")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(["git", "http-backend"], env=env, **pipes) as backend:
+            backend.stdin.write(body)
+            backend.stdin.close()
+            self._pass_on(backend.stdout)
+
+    do_POST = do_GET
+
+    def _pass_on(self, out: IO[bytes]) -> None:
+        """Send what the backend answers as it comes."""
+        head = iter(lambda: out.readline().decode().strip(), "")
+        headers = [line.partition(": ")[::2] for line in head]
         status = next((value for name, value in headers if name == "Status"), "200 OK")
         self.send_response(int(status.split()[0]))
         for name, value in headers:
-            self.send_header(name, value)
+            if name not in ("Status", "Content-Length"):
+                self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET
+        while data := out.read1(1 << 16):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.write(b"0\r\n\r\n")
 
     def _chunk(self) -> bytes:
         size = int(self.rfile.readline().split(b";")[0], 16)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from slipway.errors import EditRefused, InvalidInput, RaceLost, RemoteRefused, Unreachable
-from slipway.git import Proposal, RemoteRepo, is_ancestor
+from slipway.git import Proposal, RemoteRepo, is_ancestor, log_between
 from slipway.git_store import Author
 
 from tests.cli.bump_lab import Deploy, GitServer, git
@@ -396,3 +396,33 @@ def test_ancestry_of_local_commits(deploy, tmp_path):
     assert is_ancestor(deploy.path, second, first) is False
     assert is_ancestor(deploy.path, first, "0" * 40) is None
     assert is_ancestor(tmp_path, first, second) is None
+    assert is_ancestor(deploy.path, "--help", first) is None
+
+
+def test_age_of_a_path_is_told_from_the_branch(deploy):
+    """What a path has counts from the commit or merge that brought it; what is older than the fetch, from there."""
+    stream = "".join(
+        f"commit refs/heads/main\ncommitter p <p@p> {1_750_000_000 + n} +0000\ndata 1\nx\n"
+        + "from refs/heads/main^0\n" * (n == 0)
+        + (f"M 100644 inline {PATH}\ndata 1\ny\n" if n == 90 else "")
+        for n in range(100)
+    )
+    git("fast-import", "--quiet", cwd=deploy.path, input=stream.encode())
+    with RemoteRepo(deploy.url) as repo:
+        tip = repo.tip()
+        ages = [
+            int(tip.last_change(path).timestamp()) for path in ("overlays/dev/board", "README.md", "none")
+        ]
+    assert [age - 1_750_000_000 for age in ages] == [90, 36, 36]
+
+
+def test_log_of_local_commits(deploy):
+    """What one commit has and another has not, newest first and counted in all; anything else is nothing."""
+    first = deploy.tip
+    second, third = deploy.commit("second ✓", {"x": "1"}), deploy.commit("third", {"x": "2"})
+    log = log_between(deploy.path, first, third, limit=1)
+    assert (log.commits, log.total) == (((third, "third"),), 2)
+    assert log_between(deploy.path, first, second, limit=9).commits == ((second, "second ✓"),)
+    assert log_between(deploy.path, third, first, limit=9).total == 0
+    for odd in ("0" * 40, "--output=/tmp/x", "main", ""):
+        assert log_between(deploy.path, first, odd, limit=1) is None

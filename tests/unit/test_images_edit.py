@@ -1,6 +1,6 @@
 """An edit changes exactly the scalars it must, or is refused with file, line, reason and fix."""
 
-import random
+import ast
 import re
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slipway import images, images_edit
 from slipway.errors import EditRefused, InvalidInput
 from slipway.images import read_images
 from slipway.images_edit import set_images
@@ -68,6 +69,22 @@ def test_A25_second_edit_changes_nothing(path):
     assert again.data is once and again.changes == ()
 
 
+def test_B18_every_reason_to_refuse_has_an_example():
+    """No refusal is there that no file and no test provokes: a rule that only accepts would go unnoticed."""
+    said = Path(__file__).read_text()
+    for path in REFUSED:
+        with pytest.raises(EditRefused) as caught:
+            set_images(path.read_bytes(), NEW)
+        said += caught.value.message
+    for module in (images, images_edit):
+        for call in ast.walk(ast.parse(Path(module.__file__).read_text())):
+            called = getattr(call, "func", None)
+            if getattr(called, "attr", getattr(called, "id", "")) in ("refuse", "EditRefused"):
+                parts = [n.value for n in ast.walk(call.args[0]) if isinstance(n, ast.Constant)]
+                texts = [part for part in parts if isinstance(part, str)]
+                assert not texts or max(texts, key=len).strip(" `:") in said, texts
+
+
 @pytest.mark.parametrize("path", REFUSED, ids=lambda p: p.stem)
 def test_A22_shape_is_refused_for_its_reason(path):
     """What cannot be edited exactly is refused with file, reason and fix."""
@@ -88,22 +105,6 @@ def test_A1_number_like_tags_are_quoted(tmp_path):
     assert render(tmp_path, names, data) == [f"{n}:{t}" for n, t in zip(names, NUMBER_LIKE, strict=True)]
 
 
-def test_A2_two_thousand_hex_tags_survive(tmp_path):
-    """Short commit ids, of which one in twenty looks like a number, survive edit and render."""
-    rng = random.Random(7)
-    tags = ["".join(rng.choices("0123456789abcdef", k=rng.randint(7, 12))) for _ in range(2000)]
-    tags[:3] = ["1234567", "12e4567", "0123456"]
-    names = [f"registry.example/n{i}" for i in range(25)]
-    text = "resources: [pods.yaml]\nimages:\n" + "".join(f"  - name: {n}\n    newTag: v1\n" for n in names)
-    data = text.encode()
-    for start in range(0, len(tags), 25):
-        wanted = dict(zip(names, tags[start : start + 25], strict=True))
-        data = set_images(data, {name: NewRef(tag) for name, tag in wanted.items()}).data
-        assert [entry.tag for entry in read_images(data)] == list(wanted.values())
-        if start % 100 == 0:
-            assert render(tmp_path, names, data) == [f"{name}:{tag}" for name, tag in wanted.items()]
-
-
 @pytest.mark.parametrize("tag", NUMBER_LIKE)
 def test_A3_unquoted_number_like_tag_is_quoted_even_when_equal(tag):
     """A tag that stands there unquoted and breaks the build is mended once, then left alone."""
@@ -120,6 +121,58 @@ def test_A4_A5_neighbours_bytes_stay(neighbour):
     assert edit(text, {IMAGE: NewRef("v2")}) == text.replace("newTag: v1", 'newTag: "v2"')
 
 
+def test_A6_header_indent_and_comments_stay():
+    """A comment before `---`, lists at their own indent and comments at the end of lines are where they were."""
+    text = (
+        "# owned by team app\n---\nresources:  # what is deployed\n  - a.yaml\n\nimages: # bumped by CI\n"
+        f"  - name: {IMAGE}   # the app\n    newTag: v1  # see CHANGES\n    digest: {OLD} # pinned\n# end\n"
+    )
+    after = text.replace("v1 ", '"5e10" ', 1).replace(OLD, f'"{DIGEST}"')
+    assert edit(text) == after
+
+
+def test_A7_inline_patch_with_a_blank_line_stays():
+    """The text of a patch, which looks like entries and has blank lines, is not touched and still parses."""
+    patch = (
+        f"patches:\n- patch: |-\n    - op: add\n\n      value: 3\n    # newTag: v1\n\n\n    - name: {IMAGE}\n"
+    )
+    text = patch + f"images:\n- name: {IMAGE}\n  newTag: v1\n"
+    after = edit(text, {IMAGE: NewRef("v2")})
+    assert after == patch + f'images:\n- name: {IMAGE}\n  newTag: "v2"\n'
+    assert yaml.safe_load(after)["patches"] == yaml.safe_load(text)["patches"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_A9_trailing_comment_and_line_ending_stay(ending):
+    """What follows the value on its line is kept, and no other line ending comes in."""
+    text = f'images:\n- name: {IMAGE}\n  newTag: "1"  # keep\n'.replace("\n", ending)
+    after = edit(text, {IMAGE: NewRef("2")})
+    assert after == text.replace('"1"', '"2"') and after.count("\n") == after.count(ending)
+
+
+@pytest.mark.parametrize("stem", ["duplicate-key-in-another-case", "misspelt-new-tag", "misspelt-images"])
+def test_A17_key_in_another_case_is_refused(stem):
+    """kustomize reads keys in any case and takes one of them; which one is nobody's guess here."""
+    with pytest.raises(EditRefused, match="is there twice|is read as"):
+        set_images((FIXTURES / "refused" / f"{stem}.yaml").read_bytes(), NEW)
+
+
+@pytest.mark.parametrize("stem", ["duplicate-key-in-entry", "duplicate-images-lists", "two-documents"])
+def test_A18_duplicate_key_or_second_document_is_refused(stem):
+    """Readers take the last key and the first document without a word; the file is refused instead."""
+    with pytest.raises(EditRefused, match="is there twice|more than one document"):
+        set_images((FIXTURES / "refused" / f"{stem}.yaml").read_bytes(), NEW)
+
+
+@pytest.mark.parametrize("empty", ["", " ~", " null", " Null", "  # none"])
+def test_A19_empty_tag_is_filled(tmp_path, empty):
+    """An entry without a tag falls back to the base's; after the edit it names its own."""
+    text = f"resources: [pods.yaml]\nimages:\n- name: {IMAGE}\n  newTag:{empty}\n"
+    assert render(tmp_path, [f"{IMAGE}:base"], text.encode()) == [f"{IMAGE}:base"]
+    after = edit(text, {IMAGE: NewRef("v2")})
+    assert render(tmp_path, [f"{IMAGE}:base"], after.encode()) == [f"{IMAGE}:v2"]
+
+
 def test_A8_added_entry_leaves_comments_with_their_image():
     """A new entry goes last; comments stay beside the images they speak of."""
     text = f"images:\n  # about b\n  - name: b\n    newTag: v1 # b1\n  # about app\n  - name: {IMAGE}\n    newTag: v1\n"
@@ -131,14 +184,14 @@ def test_A10_digest_moves_with_tag():
     """Tag and digest change together, and a tag alone never leaves an old digest behind."""
     text = f"images:\n  - name: {IMAGE}\n    newTag: v1\n    digest: {OLD}\n"
     assert OLD not in edit(text) and DIGEST in edit(text)
-    with pytest.raises(EditRefused, match="would stay behind") as caught:
+    with pytest.raises(EditRefused, match="is pinned to a digest, which would stay behind") as caught:
         edit(text, {IMAGE: NewRef("v2")})
     assert caught.value.line == 2
 
 
 def test_A10_digest_alone_never_leaves_an_old_tag():
     """A digest alone is refused where a tag would then name another image."""
-    with pytest.raises(EditRefused, match="has a tag"):
+    with pytest.raises(EditRefused, match="has a tag, which would stay behind"):
         edit(f"images:\n  - name: {IMAGE}\n    newTag: v1\n", {IMAGE: NewRef(None, DIGEST)})
     only = f"images:\n  - name: {IMAGE}\n    digest: {OLD}\n"
     assert edit(only, {IMAGE: NewRef(None, DIGEST)}) == only.replace(OLD, f'"{DIGEST}"')
@@ -206,7 +259,7 @@ def test_B11_one_refusal_changes_nothing():
     text = f"images:\n  - name: {IMAGE}\n    newTag: v1\n"
     with pytest.raises(EditRefused, match="no entry for `b`"):
         edit(text, {IMAGE: NewRef("v2"), "b": NewRef("v2")})
-    with pytest.raises(EditRefused, match="same entry"):
+    with pytest.raises(EditRefused, match="two of the images given name the same entry"):
         edit(f"images:\n  - name: a\n    newName: {IMAGE}\n", {"a": NewRef("v2"), IMAGE: NewRef("v3")})
 
 
@@ -238,13 +291,15 @@ def test_entry_is_added_in_house_form(before, after):
 )
 def test_entry_is_not_added_where_it_would_not_be_exact(text):
     """Layouts into which an entry does not fit exactly are refused."""
-    with pytest.raises(EditRefused):
+    with pytest.raises(
+        EditRefused, match="an entry cannot be added to this layout|not allow an exact|not a plain list"
+    ):
         edit(text, add=True)
 
 
 def test_not_utf8_and_deep_nesting_are_refused():
     """Bytes that are no UTF-8, and nesting without end, are refused instead of crashing."""
-    with pytest.raises(EditRefused, match="UTF-8"):
+    with pytest.raises(EditRefused, match="the file is not UTF-8"):
         set_images(b"images:\n  - name: \xff\n", NEW)
     with pytest.raises(EditRefused, match="not valid YAML|nested too deeply"):
         edit("a: " + "[" * 5000 + "]" * 5000)
@@ -338,21 +393,3 @@ def test_A22_any_assembled_file_is_edited_exactly_or_refused(file, tag):
         if entry["name"] == IMAGE:
             entry |= {"newTag": tag} | ({"digest": DIGEST} if with_digest else {})
     assert after == before
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(files(), st.sampled_from([*NUMBER_LIKE, "v1.2.3", "20261123-0a1b2c3"]))
-def test_A22_what_was_edited_renders_as_meant(tmp_path, file, tag):
-    """The pinned kustomize renders the new reference from every assembled file that was edited."""
-    template = (
-        file[0]
-        .replace("resources: [pods.yaml]\n", "")
-        .replace("patches:\n  - patch: |-\n      a\n\n      b\n", "")
-    )
-    text = fill(template).replace("12e4567", '"12e4567"').replace("0x1F", '"0x1F"')
-    text = text.rstrip("\n") + "\nresources: [pods.yaml]\n"
-    try:
-        data = set_images(text.encode(), {IMAGE: NewRef(tag, DIGEST)}).data
-    except EditRefused:
-        return
-    assert render(tmp_path, [IMAGE], data) == [f"{IMAGE}:{tag}@{DIGEST}"]

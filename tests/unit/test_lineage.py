@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from slipway.lineage import Build, decide, parse_trailers, recorded, trailers
+from slipway.lineage import Build, changed_images, decide, parse_trailers, recorded, trailers
 from slipway.references import Reference
 
 OLD = Reference("registry.example/app", "v1", "sha256:" + "a" * 64)
@@ -59,3 +59,13 @@ def test_trailers_are_read_back():
     assert recorded(["Image: no", "fix\n\nBuild: 3", message], NEW) == Build(NEW, "c2", 42)
     assert recorded([message], OLD) == Build(OLD)
     assert recorded([], OLD) == Build(OLD)
+
+
+def test_changed_images_are_told_for_each_overlay():
+    """A commit changed an image in those overlays whose earlier value it names, and in no other."""
+    first = trailers(Build(NEW), ["dev/board v1", "staging/board none"])
+    other = trailers(Build(Reference("host:5000/b", "v7")), ["dev/board-jobs v1", "dev/board none"])
+    message = "dev, staging: app v2\n\n" + "\n".join(first + other)
+    assert changed_images(message, "dev/board") == {NEW.name, "host:5000/b"}
+    assert changed_images(message, "staging/board") == {NEW.name}
+    assert changed_images(message, "prod/board") == changed_images("by hand", "dev/board") == set()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from slipway.errors import PolicyRefused
-from slipway.policy import Environment, check_write, json_schema, parse_policy
+from slipway.policy import Environment, check_write, check_writer, json_schema, parse_policy
 
 PATH = "overlays/dev/environment.yaml"
 BASE = "name: dev\norder: 1\ndelivery: direct\n"
@@ -193,10 +193,29 @@ def test_write_is_refused_by_delivery_hold_and_freeze():
     check_write(direct, ["other"], utc("2026-12-01T12:00:00"), path=PATH)
 
 
+def test_B6_writers_are_those_listed_or_whoever_wrote_last():
+    """Listed writers write in any order and nobody else does; without a list another one's entries are left alone."""
+    listed = policy("writers: [one, two]\n")
+    for writer in ("one", "two"):
+        check_writer(listed, writer, lambda: "three", "board", path=PATH)
+    for writer in ("three", None):
+        with pytest.raises(PolicyRefused, match="not among the writers of dev"):
+            check_writer(listed, writer, lambda: None, "board", path=PATH)
+    check_writer(policy(), "one", lambda: None, "board", path=PATH)
+    check_writer(policy(), None, lambda: "one", "board", path=PATH)
+    with pytest.raises(
+        PolicyRefused, match="board in dev was last written by one, and this is two"
+    ) as caught:
+        check_writer(policy(), "two", lambda: "one", "board", path=PATH)
+    assert PATH in caught.value.fix
+    with pytest.raises(PolicyRefused, match="writers.0"):
+        policy("writers: [two words]\n")
+
+
 def test_schema_knows_every_key():
     """The schema for editors has the file's own names and allows no others."""
     schema = json_schema()
-    keys = {"name", "order", "from", "delivery", "approvals", "soak", "freezes", "holds", "pruneBudget", "architectures", "signature", "retention"}  # fmt: skip
+    keys = {"name", "order", "from", "delivery", "approvals", "soak", "freezes", "holds", "pruneBudget", "architectures", "signature", "retention", "writers"}  # fmt: skip
     assert set(schema["properties"]) == keys and schema["additionalProperties"] is False
     assert schema["required"] == ["name", "order", "delivery"]
 

@@ -11,6 +11,7 @@ from slipway.registry import Registry
 
 from tests.cli.bump_lab import BACKEND, DOCKER, DOCKER_LIST, OCI, OCI_INDEX, query
 from tests.cli.bump_lab import Registry as Lab
+from tests.unit.tls_lab import secure
 
 
 @pytest.fixture
@@ -189,3 +190,16 @@ def test_names_without_a_host_are_docker_hubs():
     from slipway.registry import _with_host
 
     assert _with_host(Reference("busybox", "1")) == "registry-1.docker.io/library/busybox"
+
+
+def test_certificates_are_verified(tmp_path, monkeypatch):
+    """Over HTTPS a private authority is trusted where SSL_CERT_FILE names it, and a stranger never is."""
+    lab = Lab()
+    authority, digest = secure(lab, tmp_path), lab.push(BACKEND, "v1")
+    env = {"SLIPWAY_REGISTRY_MIRRORS": lab.mirrors, "DOCKER_CONFIG": str(tmp_path)}
+    with lab:
+        with Registry(env=env) as registry, pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            registry.resolve(parse(f"{BACKEND}:v1"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        with Registry(env=env) as registry:
+            assert registry.resolve(parse(f"{BACKEND}:v1")).digest == digest

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import click
 
+from slipway.commands._writing import parse_author
 from slipway.errors import InvalidInput
 
 
@@ -31,6 +33,7 @@ from slipway.errors import InvalidInput
 @click.option(
     "--allow-older", metavar="WHY", help="Write even an older build; the reason goes into the commit."
 )
+@click.option("--writer", envvar="SLIPWAY_WRITER", metavar="NAME", help="Name of this automation; by default told from the CI job.")  # fmt: skip
 @click.option("--author", envvar="SLIPWAY_GIT_AUTHOR", metavar="'NAME <MAIL>'", help="Author of the commit.")
 @click.option(
     "--timeout", default=120, show_default=True, type=click.IntRange(min=1), help="Seconds to keep trying."
@@ -45,32 +48,42 @@ def command(images, environments, app, digests, source_commit, build, add, allow
 
     Example: slipway bump --repo https://git.example/deploy.git --env dev --app board --digests out/digests
     """
-    from slipway.bump import Bump, Order
-    from slipway.evidence import Evidence
     from slipway.git import RemoteRepo
+    from slipway.order import Order
+    from slipway.writer import writer_name
 
     wanted = [*_from_arguments(images, source_commit, build), *_from_folder(digests, source_commit, build)]
     _check(wanted, environments, app, add, allow_older)
-    order = Order(tuple(wanted), tuple(dict.fromkeys(environments)), app, add, allow_older)
-    author = _author(options["author"])
-    evidence = Evidence(ecr=options["ecr"], source=options["source_repo"], public_key=options["public_key"])
+    writer = writer_name(options["writer"], os.environ)
+    order = Order(tuple(wanted), tuple(dict.fromkeys(environments)), app, add, allow_older, writer)
+    author = parse_author(options["author"])
     repo = RemoteRepo(options["repo"], branch=options["branch"], author=author, deadline=options["timeout"])
-    with evidence, repo:
-        for one in wanted:
-            evidence.start(one.reference(None))
-        bump = Bump(order, evidence)
-        if options["dry_run"]:
-            tip = repo.tip()
-            proposal = bump.propose(tip)
-            _print(bump, None, 0, tip.sha, options, bump.diff(proposal) if proposal else "")
-        else:
-            landed = repo.update(bump.propose)
-            _print(bump, landed.commit, landed.attempts, landed.base, options)
+    with repo:
+        repo.start(order.paths)
+        # Git works while the rest is loaded.
+        from slipway.bump import Bump
+        from slipway.evidence import Evidence
+
+        asked = {"ecr": options["ecr"], "source": options["source_repo"], "public_key": options["public_key"]}
+        with Evidence(**asked) as evidence:
+            for one in wanted:
+                evidence.start(one.reference(None))
+            _run(Bump(order, evidence), repo, options)
+
+
+def _run(bump, repo, options) -> None:
+    if options["dry_run"]:
+        tip = repo.tip()
+        proposal = bump.propose(tip)
+        _print(bump, None, 0, tip.sha, options, bump.diff(proposal) if proposal else "")
+    else:
+        landed = repo.update(bump.propose)
+        _print(bump, landed.commit, landed.attempts, landed.base, options)
 
 
 def _from_arguments(images, revision: str | None, build: int | None) -> list:
-    from slipway.bump import Wanted
     from slipway.lineage import Build
+    from slipway.order import Wanted
     from slipway.references import Reference, parse_assignment
 
     pairs = [parse_assignment(text) for text in images]
@@ -79,8 +92,8 @@ def _from_arguments(images, revision: str | None, build: int | None) -> list:
 
 def _from_folder(folder: Path | None, revision: str | None, build: int | None) -> list:
     """The images that `slipway ci push` recorded."""
-    from slipway.bump import Wanted
     from slipway.lineage import Build, parse_time
+    from slipway.order import Wanted
     from slipway.references import NewRef, Reference, check_name, check_new
 
     files = sorted(folder.glob("*.json")) if folder else []
@@ -118,17 +131,6 @@ def _check(wanted: list, environments, app: str | None, add: bool, allow_older: 
     for name in [*environments, *([app] if app else [])]:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
             raise InvalidInput(f"{name!r} is no name of an environment or application", fix="use a-z 0-9 -")
-
-
-def _author(text: str | None):
-    from slipway.git_store import Author
-
-    if not text:
-        return None
-    found = re.fullmatch(r"\s*([^<>]+?)\s*<([^<>\s]+)>\s*", text)
-    if not found:
-        raise InvalidInput(f"{text!r} is no author", fix="write 'Name <mail@example>'")
-    return Author(*found.groups())
 
 
 def _print(bump, commit: str | None, attempts: int, base: str, options, diff: str = "") -> None:
