@@ -23,6 +23,7 @@ status: venv ## Show what runs where
 
 test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
+	@$(SLIPWAY) tools build crosscheck
 	@$(PYTEST) -m "not platform" --numprocesses 2 --quiet
 	@$(PYTEST) -m platform
 
@@ -41,7 +42,7 @@ lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
 tools: venv
-	@$(SLIPWAY) tools build cluster supplychain
+	@$(SLIPWAY) tools build cluster supplychain render crosscheck
 
 venv: $(VENV)/.installed ## Make .venv with the slipway command
 

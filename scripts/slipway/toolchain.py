@@ -24,8 +24,9 @@ from slipway import paths
 from slipway.errors import ToolError
 from slipway.proc import run, stream
 
-GROUPS = ("cluster", "forge", "loadbalancer", "supplychain")
-"""In the order in which the platform needs them."""
+PLATFORM = ("cluster", "forge", "loadbalancer", "supplychain")
+"""What the platform is made of, in the order in which it needs them."""
+GROUPS = (*PLATFORM, "render", "crosscheck")
 
 Progress = Callable[[str, int, int], None]
 """Called with what was compiled last, packages done and packages in all."""
@@ -74,9 +75,15 @@ def target() -> str:
 
 @memoize
 def key(group: str) -> str:
-    """What the built group is filed under: toolchain, target, go.mod, go.sum, tools.toml and sources."""
+    """What the built group is filed under: toolchain, target, go.mod, go.sum, tools.toml, sources, modules read."""
     folder = paths.TOOL_MODULES / group
     digest = hashlib.sha256(f"go{go_version()} {target()}\n".encode())
+    config = settings(group)
+    sources = [source for _, *listed in config.get("generate", {}).values() for source in listed]
+    for source in [*sources, *config.get("share", {}).values()]:
+        *home_, module, _ = source.split(":")
+        if home_:
+            digest.update(f"{module} {_versions(home_[0])[module]}\n".encode())
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
@@ -111,16 +118,26 @@ def share(group: str, name: str) -> Path:
     return path
 
 
+def _versions(folder: str) -> dict[str, str]:
+    """The modules that a folder of `scripts/tools` pins."""
+    return module_versions((paths.TOOL_MODULES / folder / "go.mod").read_text())
+
+
 def module_versions(go_mod: str) -> dict[str, str]:
     """Module to version, from the text of a go.mod."""
     return dict(re.findall(r"^\s*(?:require )?([\w.\-~/]+) (v[\w.\-+]+)(?: //.*)?$", go_mod, re.MULTILINE))
 
 
 def stamp(template: str, versions: dict[str, str]) -> str:
-    """Fill `${module}` (as in go.mod), `${module:bare}` (without v), `${module:major}`, `${module:minor}`."""
+    """Fill `${module}` (as in go.mod), `${module:bare}` (without v), `${module:major}`, `${module:minor}`.
+
+    `${group:module}` takes the version that another group pins.
+    """
 
     def value(match: re.Match[str]) -> str:
         module, _, form = match[1].partition(":")
+        if module in GROUPS:
+            return _versions(module)[form]
         version = versions[module]
         numbers = version.removeprefix("v").split(".")
         return {"": version, "bare": version[1:], "major": numbers[0], "minor": numbers[1]}[form]
@@ -131,8 +148,7 @@ def stamp(template: str, versions: dict[str, str]) -> str:
 def version(module: str) -> str:
     """The pinned version of a module, e.g. `version("k8s.io/kubernetes")` is `v1.37.2`."""
     for group in GROUPS:
-        versions = module_versions((paths.TOOL_MODULES / group / "go.mod").read_text())
-        if module in versions:
+        if module in (versions := _versions(group)):
             return versions[module]
     raise ToolError(f"no tool group pins the module {module}")
 
@@ -182,10 +198,21 @@ def _build_into(partial: Path, group: str, progress: Progress) -> None:
     for old, new in config.get("names", {}).items():
         (partial / "bin" / old).rename(partial / "bin" / new)
     for destination, source in config.get("share", {}).items():
-        module, _, path = source.partition(":")
-        where = run([go, "list", "-m", "-f", "{{.Dir}}", module], cwd=folder, env=env, fix=fix).stdout.strip()
-        _copy(Path(where) / path, partial / "share" / destination)
+        *elsewhere, module, path = source.split(":")
+        where = _module_file(*(elsewhere or [group]), module, path, env, fix)
+        _copy(where, partial / "share" / destination)
+    for destination, (program, *sources) in config.get("generate", {}).items():
+        (partial / "share" / destination).mkdir(parents=True)
+        inputs = [_module_file(*source.split(":"), env, fix) for source in sources]
+        run([partial / "bin" / program, partial / "share" / destination, *inputs])
     _write_manifest(group, partial)
+
+
+def _module_file(folder: str, module: str, path: str, env: dict[str, str], fix: str) -> Path:
+    """A file of a module that a folder of `scripts/tools` pins, fetched if need be and checked against its go.sum."""
+    argv = [Path(sys.prefix) / "bin" / "go", "mod", "download", "-json", module]
+    found = run(argv, cwd=paths.TOOL_MODULES / folder, env=env, timeout=600, fix=fix).stdout
+    return Path(json.loads(found)["Dir"]) / path
 
 
 def _tool_lines(go_mod: str) -> Iterator[str]:

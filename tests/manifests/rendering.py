@@ -10,6 +10,9 @@ from pathlib import Path
 
 import yaml
 from slipway import kustomize, paths, toolchain
+from slipway.images import read_images
+from slipway.images_edit import set_images
+from slipway.references import NewRef
 
 ENVIRONMENTS = sorted(file.parent.name for file in paths.CHECKOUT.glob("overlays/*/environment.yaml"))
 CLUSTERS = ("local", "eks")
@@ -33,6 +36,16 @@ def environment(name: str, cluster: str = "local") -> list[Resource]:
     """The application `board` of an environment, as it is for one kind of cluster."""
     folder = paths.CHECKOUT / "overlays" / name / "board"
     return parse(_variant(folder, components=[f"../../../base/board/clusters/{cluster}"]))
+
+
+def bumped(name: str, cluster: str, tag: str, digest: str) -> list[Resource]:
+    """The same after a bump of every image to this tag and digest."""
+    folder = paths.CHECKOUT / "overlays" / name / "board"
+    data = (folder / "kustomization.yaml").read_bytes()
+    new = {entry.name: NewRef(tag, digest) for entry in read_images(data)}
+    edited = yaml.load(set_images(data, new).data, yaml.CSafeLoader)
+    components = [f"../../../base/board/clusters/{cluster}"]
+    return parse(_variant(folder, components=components, images=edited["images"]))
 
 
 @cache

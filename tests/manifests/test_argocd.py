@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from datetime import UTC, datetime
 from functools import cache
 
 import jsonschema
@@ -20,6 +21,9 @@ from rendering import (
     one,
 )
 from slipway import paths, toolchain
+from slipway.policy import parse_policy
+from slipway.windows import parse_windows, read, windows_path
+from slipway.windows_check import check
 
 REPOSITORY = {
     "local": "http://10.250.1.1:3000/slipway/deploy.git",
@@ -111,6 +115,15 @@ def test_a_project_reaches_its_environment_only(project, cluster, name):
     assert project["destinations"] == [{"server": "https://kubernetes.default.svc", "namespace": name}]
     assert project["clusterResourceWhitelist"] == [{"group": "", "kind": "Namespace", "name": name}]
     assert project["orphanedResources"]["warn"] is True
+
+
+def test_sync_windows_agree_with_the_policy(project, name):
+    """What Argo CD has for windows is what `slipway freeze` wrote, and says the same as the policy for a year."""
+    path = f"overlays/{name}/environment.yaml"
+    policy = parse_policy((paths.CHECKOUT / path).read_bytes(), environment=name, path=path)
+    windows = parse_windows(project["syncWindows"])
+    assert windows == read((paths.CHECKOUT / windows_path(name)).read_bytes(), name)
+    assert not [str(one) for one in check(policy, windows, datetime.now(UTC)) if one.wrong]
 
 
 def test_a_project_allows_exactly_the_kinds_that_are_rendered(project, cluster, name):

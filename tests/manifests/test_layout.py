@@ -17,7 +17,7 @@ FILES = sorted(
     file
     for folder in FOLDERS
     for file in (paths.CHECKOUT / folder).rglob("*")
-    if file.is_file() and file.name != "README.md"
+    if file.is_file() and file.name != "README.md" and not file.name.endswith(".schema.json")
 )
 KUSTOMIZATIONS = [file for file in FILES if file.name == "kustomization.yaml"]
 
@@ -34,6 +34,7 @@ POLICY = {
     "architectures": list,
     "signature": dict,
     "retention": dict,
+    "writers": list,
 }
 
 

@@ -7,7 +7,7 @@ import re
 import kubernetes_validate
 import pytest
 import yaml
-from rendering import CLUSTERS, ENVIRONMENTS, Resource, annotations, environment, load, of_kind, one
+from rendering import CLUSTERS, ENVIRONMENTS, Resource, annotations, bumped, environment, load, of_kind, one
 from slipway import paths, toolchain
 
 DIGEST = re.compile(r"[^:@]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}@sha256:[0-9a-f]{64}")
@@ -69,6 +69,17 @@ def test_every_images_entry_matches_a_container(place, resources):
     running = {c["image"].split(":")[0] for w in of_kind(resources, "Deployment") for c in containers(w)}
     overlay = load(paths.CHECKOUT / "overlays" / place[0] / "board" / "kustomization.yaml")
     assert {entry["name"] for entry in overlay["images"]} == running
+
+
+def test_A28_a_bump_changes_nothing_but_image_references(place):
+    """Selectors, names and labels, of which some can never change, are the same before and after a bump."""
+    digest = "sha256:" + "b" * 64
+    before, after = environment(*place), bumped(*place, "v9", digest)
+    old = {c["image"] for w in of_kind(before, "Deployment") for c in containers(w)}
+    text = yaml.safe_dump_all(before, width=10_000)
+    for image in old:
+        text = text.replace(image, f"{image.split(':')[0]}:v9@{digest}")
+    assert yaml.safe_dump_all(after, width=10_000) == text and digest in text
 
 
 def test_load_balancer_is_named_after_the_environment(place, resources):

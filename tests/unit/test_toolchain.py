@@ -56,7 +56,43 @@ def test_every_stamp_and_shared_file_names_a_pinned_module(group: str) -> None:
     for template in settings.get("stamps", {}).values():
         assert toolchain.stamp(template, versions)
     for source in settings.get("share", {}).values():
-        assert source.partition(":")[0] in versions
+        *elsewhere, module, _ = source.split(":")
+        folder = paths.TOOL_MODULES / (elsewhere or [group])[0]
+        assert module in toolchain.module_versions((folder / "go.mod").read_text())
+
+
+@pytest.mark.parametrize("group", toolchain.GROUPS)
+def test_every_generated_file_is_made_from_pinned_modules(group: str) -> None:
+    """By a program of the group itself."""
+    for program, *sources in toolchain.settings(group).get("generate", {}).values():
+        assert (paths.TOOL_MODULES / group / program).is_dir()
+        for source in sources:
+            folder, module, path = source.split(":")
+            assert module in toolchain.module_versions((paths.TOOL_MODULES / folder / "go.mod").read_text())
+            assert path
+
+
+def test_a_newer_module_gives_another_key_to_what_is_generated_from_it(modules: Path) -> None:
+    """The schemas are those of the cluster's Kubernetes."""
+    before = toolchain.key("render")
+    go_mod = modules / "cluster" / "go.mod"
+    version = toolchain.module_versions(go_mod.read_text())["k8s.io/kubernetes"]
+    go_mod.write_text(go_mod.read_text().replace(f"k8s.io/kubernetes {version}", "k8s.io/kubernetes v1.99.0"))
+    toolchain.key.cache_clear()
+    assert toolchain.key("render") != before
+
+
+def test_A26_the_renderer_is_made_of_the_modules_that_kustomize_is_made_of() -> None:
+    """The same bytes need the same YAML library, too."""
+    cluster, render = (
+        toolchain.module_versions((paths.TOOL_MODULES / group / "go.mod").read_text())
+        for group in ("cluster", "render")
+    )
+    shared = set(cluster) & set(render) - {"github.com/davecgh/go-spew"}  # used by tests only
+    assert len(shared) > 20
+    assert {module: render[module] for module in shared} == {module: cluster[module] for module in shared}
+    stamp = toolchain.settings("render")["stamps"]["sigs.k8s.io/kustomize/api/provenance.version"]
+    assert toolchain.stamp(stamp, render) == cluster["sigs.k8s.io/kustomize/kustomize/v5"]
 
 
 def test_kustomize_is_the_version_that_argo_cd_bundles(modules: Path) -> None:
