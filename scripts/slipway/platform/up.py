@@ -73,6 +73,7 @@ class Up:
             for group in ("cluster", "forge", "loadbalancer"):
                 self._build(group)
             scanners = beside.submit(self._build, "supplychain")
+            renderer = beside.submit(self._build, "render")
             base = beside.submit(self._base_image)
             self._reconcile_record()
             self._services()
@@ -81,13 +82,14 @@ class Up:
                 self._node()
             self._cluster()
             delivered.result()
+            renderer.result()
             if deliver:
                 self._serve()
 
     @cached_property
     def settings(self) -> str:
         """A digest of everything that decides what is applied to the cluster."""
-        digest = hashlib.sha256("".join(toolchain.key(group) for group in toolchain.GROUPS).encode())
+        digest = hashlib.sha256("".join(toolchain.key(group) for group in toolchain.PLATFORM).encode())
         for folder in ("argocd", "scripts/slipway/platform"):
             for file in sorted((CHECKOUT / folder).rglob("*")):
                 if file.suffix in (".yaml", ".py"):
@@ -107,7 +109,7 @@ class Up:
 
     def _reconcile_record(self) -> None:
         """A platform made by other tools is removed first; a process that outlived its supervisor is ended."""
-        record = {"tools": {group: toolchain.key(group) for group in toolchain.GROUPS}}
+        record = {"tools": {group: toolchain.key(group) for group in toolchain.PLATFORM}}
         file = self.state / RECORD
         if json.loads(file.read_text()) not in ({}, record):
             with self.steps.step("platform of another version removed"):
