@@ -9,9 +9,9 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from slipway.errors import InvalidInput
-from slipway.lineage import parse_time
-from slipway.references import Reference, parse
+from slipway.registry.references import Reference, parse
 from slipway.rest import Rest
+from slipway.writing.lineage import parse_time
 
 SERVER, TOKEN = "ARGOCD_SERVER", "ARGOCD_AUTH_TOKEN"
 _LOGIN = f"set {TOKEN} to the token of an account that may get applications"

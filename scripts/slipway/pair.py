@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from slipway.checkout import Checkout, TreeEntry
 from slipway.errors import EditRefused, InvalidInput
+from slipway.git.checkout import Checkout, TreeEntry
 
 TRAILER = "Template"
 DEPLOY_FOLDERS = ("argocd", "base", "overlays")

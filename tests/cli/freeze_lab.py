@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from slipway.policy import Environment, parse_policy
-from slipway.windows import Window, read, render, windows_path
+from slipway.policy.environment import Environment, parse_policy
+from slipway.policy.windows import Window, read, render, windows_path
 
 KUSTOMIZATION = "resources:\n- project.yaml\npatches:\n- path: sync-windows.yaml\n"
 HEAD = "# yaml-language-server: $schema=../environment.schema.json\n"

@@ -4,7 +4,7 @@ import random
 import time
 
 import pytest
-from slipway.images import read_images
+from slipway.kustomization.images import read_images
 
 from tests.cli.bump_lab import HOST, Registry, invoke
 from tests.cli.storm_lab import (

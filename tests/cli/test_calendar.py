@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from slipway.windows import windows_path
+from slipway.policy.windows import windows_path
 
 from tests.cli.bump_lab import Deploy, invoke, slipway
 from tests.cli.freeze_lab import environments, policy_path, policy_text
@@ -237,8 +237,8 @@ def test_bad_arguments_are_named(calendar, arguments, text):
 
 def test_a_freeze_that_is_over_is_noted_before_it_comes_back(calendar, checkout):
     """The window of a freeze that ended is told of, and is wrong a month before cron would close again."""
-    from slipway.policy import parse_policy
-    from slipway.windows import generate, render
+    from slipway.policy.environment import parse_policy
+    from slipway.policy.windows import generate, render
 
     path = policy_path("prod")
     policy = parse_policy((checkout / path).read_bytes(), environment="prod", path=path)

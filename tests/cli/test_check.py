@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 from slipway import paths
-from slipway.check import Check, default_cache
-from slipway.check_cache import CheckCache
 from slipway.commands.check import command
 from slipway.errors import InvalidInput
+from slipway.gate.check import Check, default_cache
+from slipway.gate.check_cache import CheckCache
 
 from tests.perf import big_repo
 

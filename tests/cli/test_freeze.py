@@ -6,11 +6,11 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from slipway.freeze import Freezing, Order
-from slipway.git import RemoteRepo
-from slipway.policy import Freeze
-from slipway.windows import windows_path
-from slipway.windows_check import check
+from slipway.git.remote import RemoteRepo
+from slipway.policy.environment import Freeze
+from slipway.policy.windows import windows_path
+from slipway.policy.windows_check import check
+from slipway.writing.freeze import Freezing, Order
 
 from tests.cli.bump_lab import Deploy, git, invoke, slipway, start
 from tests.cli.freeze_lab import (

@@ -5,8 +5,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from slipway.git import Proposal, RemoteRepo
-from slipway.images import read_images
+from slipway.git.remote import Proposal, RemoteRepo
+from slipway.kustomization.images import read_images
 
 from tests.cli.bump_lab import BACKEND, FRONTEND, HOST, NOTHING, Deploy, Registry, git, invoke, kustomization
 from tests.cli.promote_lab import TOKEN, ArgoServer, ForgeServer
@@ -540,7 +540,7 @@ def test_what_makes_no_sense_is_refused(world, arguments, code, text):
 
 def test_branch_names_do_not_meet():
     """No two orders share a branch, and none is a folder of another."""
-    from slipway.promote import Order
+    from slipway.writing.promote import Order
 
     orders = [Order(("x",), "prod-eu"), Order(("eu-x",), "prod"), Order((), "prod"), Order(("all",), "prod"), Order(("a", "b"), "prod")]  # fmt: skip
     names = [order.branch for order in orders]

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from slipway.policy import parse_policy
+from slipway.policy.environment import parse_policy
 
 from tests.cli.bump_lab import BACKEND, NOTHING, POLICY, Deploy, invoke, kustomization, slipway
 from tests.cli.promote_lab import TOKEN, ForgeServer

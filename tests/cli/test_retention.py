@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from slipway.ecr_lifecycle import keep_tag
 from slipway.pipeline.push import push
 from slipway.pipeline.records import Built, Output
 from slipway.pipeline.sign import sign, verify
+from slipway.registry.ecr_lifecycle import keep_tag
 
 from tests.cli.bump_lab import (  # fmt: skip
     BACKEND,

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from hashlib import sha1
 
 import pytest
-from slipway.change import submit
 from slipway.errors import PolicyRefused
-from slipway.evidence import Evidence
-from slipway.git import RemoteRepo
-from slipway.images import read_images
-from slipway.lineage import Build, trailers
-from slipway.policy import parse_policy
-from slipway.references import Reference
-from slipway.rollback import Order, Rollback
+from slipway.git.remote import RemoteRepo
+from slipway.kustomization.images import read_images
+from slipway.policy.environment import parse_policy
+from slipway.registry.references import Reference
+from slipway.writing.change import submit
+from slipway.writing.evidence import Evidence
+from slipway.writing.lineage import Build, trailers
+from slipway.writing.rollback import Order, Rollback
 
 from tests.cli.bump_lab import (  # fmt: skip
     BACKEND,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 from slipway import kustomize, paths, toolchain
-from slipway.images import read_images
-from slipway.images_edit import set_images
-from slipway.references import NewRef
+from slipway.kustomization.edit import set_images
+from slipway.kustomization.images import read_images
+from slipway.registry.references import NewRef
 
 ENVIRONMENTS = sorted(file.parent.name for file in paths.CHECKOUT.glob("overlays/*/environment.yaml"))
 CLUSTERS = ("local", "eks")

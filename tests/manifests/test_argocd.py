@@ -21,9 +21,9 @@ from rendering import (
     one,
 )
 from slipway import paths, toolchain
-from slipway.policy import parse_policy
-from slipway.windows import parse_windows, read, windows_path
-from slipway.windows_check import check
+from slipway.policy.environment import parse_policy
+from slipway.policy.windows import parse_windows, read, windows_path
+from slipway.policy.windows_check import check
 
 REPOSITORY = {
     "local": "http://10.250.1.1:3000/slipway/deploy.git",

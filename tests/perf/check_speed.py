@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway import paths, toolchain
-from slipway.render import Target, render, schemas
+from slipway.gate.render import Target, render, schemas
 
 from tests.perf import big_repo
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 import httpx
 from slipway import paths
 from slipway.errors import Unreachable
-from slipway.images import read_images
-from slipway.images_edit import set_images
+from slipway.kustomization.edit import set_images
+from slipway.kustomization.images import read_images
 from slipway.platform import config
-from slipway.references import NewRef
+from slipway.registry.references import NewRef
 
 from tests.platform.conftest import Platform, eventually
 

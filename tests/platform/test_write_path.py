@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from slipway.images import read_images
+from slipway.kustomization.images import read_images
 from slipway.platform import argocd, config, pipeline
 
 from .conftest import Platform, eventually, slipway

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 from slipway import paths
-from slipway.check_overlay import as_overlay, evaluate, place_of
-from slipway.discover import discover, root_kustomizations
-from slipway.findings import Finding
-from slipway.overlay import Object, Repository, Summary
-from slipway.render import Rendered, Target, render
+from slipway.gate.check_overlay import as_overlay, evaluate, place_of
+from slipway.gate.discover import discover, root_kustomizations
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object, Repository, Summary
+from slipway.gate.render import Rendered, Target, render
 from slipway.rules import RULES, Rule
 
 FIXTURES = paths.CHECKOUT / "tests" / "fixtures" / "rules"

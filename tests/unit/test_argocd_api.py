@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from slipway.argocd_api import ArgoCD, open_argocd, parse_application
 from slipway.errors import InvalidInput, RemoteRefused
-from slipway.references import Reference
+from slipway.registry.references import Reference
 
 from tests.cli.promote_lab import TOKEN, ArgoServer, application
 

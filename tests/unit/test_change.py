@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from slipway.change import BODY_LIMIT, TITLE_LIMIT, Change, fit, shortened, submit
 from slipway.errors import InvalidInput, PolicyRefused, RaceLost, RemoteRefused
-from slipway.forge_gitea import Gitea
-from slipway.forge_github import GitHub
-from slipway.git import Proposal, RemoteRepo
-from slipway.git_store import Author
+from slipway.forge.gitea import Gitea
+from slipway.forge.github import GitHub
+from slipway.git.remote import Proposal, RemoteRepo
+from slipway.git.store import Author
+from slipway.writing.change import BODY_LIMIT, TITLE_LIMIT, Change, fit, shortened, submit
 
 from tests.cli.bump_lab import Deploy, git
 from tests.cli.promote_lab import TOKEN, ForgeServer

@@ -6,8 +6,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-from slipway.check_cache import CheckCache, code
-from slipway.graph import Reach
+from slipway.gate.check_cache import CheckCache, code
+from slipway.gate.graph import Reach
 
 REACH = Reach(("base/k.yaml",), ("base/other.yaml",))
 
@@ -92,10 +92,13 @@ def test_a_change_of_a_rule_or_of_what_it_imports_changes_the_salt(tmp_path: Pat
     """And a change of another verb does not."""
     package = tmp_path / "slipway"
     (package / "rules").mkdir(parents=True)
-    (package / "check.py").write_text("from slipway import paths as places, graph\n")
+    (package / "gate").mkdir()
+    (package / "gate" / "check.py").write_text(
+        "from slipway import paths as places\nfrom slipway.gate import graph\n"
+    )
     (package / "rules" / "one.py").write_text("def check():\n    from slipway.yaml_tree import Node\n")
-    for name in ("paths", "graph", "yaml_tree", "bump"):
+    for name in ("paths", "gate/graph", "yaml_tree", "bump"):
         (package / f"{name}.py").write_text(f"# {name}\n")
     read = b"".join(code(package))
-    assert all(f"# {name}".encode() in read for name in ("paths", "graph", "yaml_tree"))
+    assert all(f"# {name}".encode() in read for name in ("paths", "gate/graph", "yaml_tree"))
     assert b"# bump" not in read

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 from slipway import paths
-from slipway.discover import Discovery, discover, match, not_deployed, root_kustomizations
-from slipway.overlay import Object
+from slipway.gate.discover import Discovery, discover, match, not_deployed, root_kustomizations
+from slipway.gate.overlay import Object
 
 FILES = [
     "README.md",

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from slipway.ecr_lifecycle import Fate, Stored, fates, keep_tag, parse_lifecycle, protecting
 from slipway.errors import InvalidInput
+from slipway.registry.ecr_lifecycle import Fate, Stored, fates, keep_tag, parse_lifecycle, protecting
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

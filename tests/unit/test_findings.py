@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
-from slipway.findings import About, Finding, Report
+from slipway.gate.findings import About, Finding, Report
 
 EARLY = Finding("base/a.yaml", 2, "schema", "Service/dev/web", "spec.port: got string", "write a number")
 LATE = Finding(

@@ -2,8 +2,8 @@
 
 import pytest
 from slipway.errors import InvalidInput, RemoteRefused
-from slipway.forge import AlreadyOpen, PullRequest, address_of, open_forge
-from slipway.forge_gitea import Gitea
+from slipway.forge.gitea import Gitea
+from slipway.forge.pull_requests import AlreadyOpen, PullRequest, address_of, open_forge
 
 from tests.cli.promote_lab import TOKEN, ForgeServer
 from tests.unit.test_rest import Echo

@@ -1,10 +1,10 @@
 """Pull requests against Gitea itself: what it does with branches that are pushed again after a merge or a close."""
 
 import pytest
-from slipway.change import submit
 from slipway.errors import PolicyRefused, RemoteRefused
-from slipway.forge import AlreadyOpen, open_forge
-from slipway.git import RemoteRepo
+from slipway.forge.pull_requests import AlreadyOpen, open_forge
+from slipway.git.remote import RemoteRepo
+from slipway.writing.change import submit
 
 from tests.cli.bump_lab import git
 from tests.cli.storm_lab import BOT, Gitea
@@ -86,7 +86,7 @@ def test_every_page_of_a_real_list_is_looked_at(world, gitea):
         world.api("POST", head=f"feature-{n}", base="main", title=f"feature {n}")
     forge = open_forge(world.deploy.url)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slipway.forge_gitea._PAGE", 1)
+        patch.setattr("slipway.forge.gitea._PAGE", 1)
         assert forge.find(BRANCH, "main").number == 1
         assert forge.find("slipway/none", "main") is None
 

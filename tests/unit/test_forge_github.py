@@ -2,8 +2,8 @@
 
 import pytest
 from slipway.errors import InvalidInput, RemoteRefused
-from slipway.forge import AlreadyOpen, PullRequest, address_of, open_forge
-from slipway.forge_github import GitHub, default_api
+from slipway.forge.github import GitHub, default_api
+from slipway.forge.pull_requests import AlreadyOpen, PullRequest, address_of, open_forge
 
 from tests.cli.bump_lab import Deploy, git
 from tests.cli.promote_lab import TOKEN, ForgeServer

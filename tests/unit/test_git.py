@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from slipway.errors import EditRefused, InvalidInput, RaceLost, RemoteRefused, Unreachable
-from slipway.git import Proposal, RemoteRepo, is_ancestor, log_between
-from slipway.git_store import Author
+from slipway.git.remote import Proposal, RemoteRepo, is_ancestor, log_between
+from slipway.git.store import Author
 
 from tests.cli.bump_lab import Deploy, GitServer, git
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from slipway.errors import InvalidInput
-from slipway.git import RemoteRepo
-from slipway.git_history import contents, versions
+from slipway.git.history import contents, versions
+from slipway.git.remote import RemoteRepo
 
 from tests.cli.bump_lab import Deploy, git
 

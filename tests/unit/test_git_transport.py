@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from slipway.errors import RemoteRefused, Unreachable
-from slipway.git import Proposal, RemoteRepo
+from slipway.git.remote import Proposal, RemoteRepo
 
 from tests.cli.bump_lab import Deploy, GitServer
 from tests.unit.tls_lab import secure

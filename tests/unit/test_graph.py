@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slipway.graph import Graph, Reach
+from slipway.gate.graph import Graph, Reach
 
 CONTENT = {
     "overlays/dev/a/kustomization.yaml": "1",

@@ -8,12 +8,13 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from slipway import images, images_edit
 from slipway.errors import EditRefused, InvalidInput
-from slipway.images import read_images
-from slipway.images_edit import set_images
+from slipway.kustomization import edit as images_edit
+from slipway.kustomization import images
+from slipway.kustomization.edit import set_images
+from slipway.kustomization.images import read_images
 from slipway.proc import run
-from slipway.references import NewRef, Reference
+from slipway.registry.references import NewRef, Reference
 from slipway.toolchain import tool
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "kustomizations"

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from slipway.commands.set_image import command as set_image
 from slipway.errors import EditRefused
-from slipway.images import read_images
-from slipway.images_edit import set_images
+from slipway.kustomization.edit import set_images
+from slipway.kustomization.images import read_images
 from slipway.proc import run
-from slipway.references import NewRef
+from slipway.registry.references import NewRef
 from slipway.toolchain import tool
 
 from tests.unit.test_images_edit import DIGEST, IMAGE, NUMBER_LIKE, files, fill

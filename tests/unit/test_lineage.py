@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from slipway.lineage import Build, changed_images, decide, parse_trailers, recorded, trailers
-from slipway.references import Reference
+from slipway.registry.references import Reference
+from slipway.writing.lineage import Build, changed_images, decide, parse_trailers, recorded, trailers
 
 OLD = Reference("registry.example/app", "v1", "sha256:" + "a" * 64)
 NEW = Reference("registry.example/app", "v2", "sha256:" + "b" * 64)

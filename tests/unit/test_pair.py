@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from slipway.checkout import Checkout
 from slipway.errors import EditRefused, InvalidInput
+from slipway.git.checkout import Checkout
 from slipway.pair import publish
 
 OVERLAY = "overlays/dev/board/kustomization.yaml"

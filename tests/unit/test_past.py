@@ -2,9 +2,9 @@
 
 import pytest
 from slipway.errors import PolicyRefused
-from slipway.git import RemoteRepo
-from slipway.git_fetch import Commit
-from slipway.past import Past, line
+from slipway.git.fetch import Commit
+from slipway.git.remote import RemoteRepo
+from slipway.writing.past import Past, line
 
 from tests.cli.bump_lab import Deploy
 

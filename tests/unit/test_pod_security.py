@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from slipway import toolchain
-from slipway.overlay import Object, Overlay
+from slipway.gate.overlay import Object, Overlay
 from slipway.rules import pod_security
 
 MINOR = ".".join(toolchain.version("k8s.io/kubernetes").split(".")[:2])

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from slipway.errors import PolicyRefused
-from slipway.policy import Environment, check_write, check_writer, json_schema, parse_policy
+from slipway.policy.environment import Environment, check_write, check_writer, json_schema, parse_policy
 
 PATH = "overlays/dev/environment.yaml"
 BASE = "name: dev\norder: 1\ndelivery: direct\n"

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slipway.errors import EditRefused, PolicyRefused
 from slipway.paths import CHECKOUT
-from slipway.policy import Freeze, Hold, parse_policy
-from slipway.policy_edit import add_freeze, add_hold, remove_freeze, remove_hold
+from slipway.policy.edit import add_freeze, add_hold, remove_freeze, remove_hold
+from slipway.policy.environment import Freeze, Hold, parse_policy
 
 PATH = "overlays/dev/environment.yaml"
 BASE = "name: dev\norder: 1\ndelivery: direct\n"

@@ -2,7 +2,7 @@
 
 import pytest
 from slipway.errors import InvalidInput
-from slipway.references import NewRef, Reference, check_digest, check_tag, parse, parse_assignment
+from slipway.registry.references import NewRef, Reference, check_digest, check_tag, parse, parse_assignment
 
 DIGEST = "sha256:" + "a" * 64
 

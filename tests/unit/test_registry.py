@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 from slipway.errors import ImageNotFound, InvalidInput, RemoteRefused, ToolError, Unreachable
-from slipway.references import Reference, parse
-from slipway.registry import Registry
+from slipway.registry.client import Registry
+from slipway.registry.references import Reference, parse
 
 from tests.cli.bump_lab import BACKEND, DOCKER, DOCKER_LIST, OCI, OCI_INDEX, query
 from tests.cli.bump_lab import Registry as Lab
@@ -187,7 +187,7 @@ def test_ecr_token_only_when_asked(monkeypatch):
 
 def test_names_without_a_host_are_docker_hubs():
     """A short name goes where Docker takes it."""
-    from slipway.registry import _with_host
+    from slipway.registry.client import _with_host
 
     assert _with_host(Reference("busybox", "1")) == "registry-1.docker.io/library/busybox"
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from slipway.errors import ImageNotFound, InvalidInput, RemoteRefused
-from slipway.registry import Registry
-from slipway.registry_contents import EcrContents, OciContents, open_contents
+from slipway.registry.client import Registry
+from slipway.registry.contents import EcrContents, OciContents, open_contents
 
 from tests.cli.bump_lab import BACKEND, DOCKER_LIST, OCI, OCI_INDEX, sha
 from tests.cli.retention_lab import NOW, Keeper, ago
@@ -174,7 +174,7 @@ def test_ecr_without_the_repository_or_the_right_is_told(ecr):
 
 def test_ecr_archived_and_restored_images_are_told_apart():
     """An archived image says since when; a restored one counts from its return, as ECR does."""
-    from slipway.registry_contents import _stored
+    from slipway.registry.contents import _stored
 
     times = {"imagePushedAt": NOW - timedelta(days=9), "lastRecordedPullTime": NOW - timedelta(days=8)}
     archived = _stored({"imageDigest": "d", "imageStatus": "ARCHIVED", "lastArchivedAt": NOW} | times, ())

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from slipway import paths, toolchain
 from slipway.errors import CommandFailed
-from slipway.overlay import KUSTOMIZATIONS
-from slipway.render import Rendered, Target, render, schemas
+from slipway.gate.overlay import KUSTOMIZATIONS
+from slipway.gate.render import Rendered, Target, render, schemas
 
 from tests.perf import big_repo
 from tests.unit import hostile_repo

@@ -4,11 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from slipway.ecr_lifecycle import Stored, keep_tag, parse_lifecycle, protecting
 from slipway.errors import EditRefused
-from slipway.git_history import Version
-from slipway.references import Reference
-from slipway.retention import Use, carried_out, judge, needs, plan, select
+from slipway.git.history import Version
+from slipway.registry.ecr_lifecycle import Stored, keep_tag, parse_lifecycle, protecting
+from slipway.registry.references import Reference
+from slipway.registry.retention import Use, carried_out, judge, needs, plan, select
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NAME = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/team/app"

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from rules_lab import COMMON, FIXTURES, assemble, examine
 from slipway import rules
-from slipway.check import Check
-from slipway.check_builtin import BUILT_IN
-from slipway.check_cache import CheckCache
-from slipway.check_overlay import as_overlay
-from slipway.findings import Finding
-from slipway.overlay import Object, Repository, Summary
-from slipway.render import Target, render
+from slipway.gate.check import Check
+from slipway.gate.check_builtin import BUILT_IN
+from slipway.gate.check_cache import CheckCache
+from slipway.gate.check_overlay import as_overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object, Repository, Summary
+from slipway.gate.render import Target, render
 from slipway.rules import RULES
 
 CASES = sorted(folder for folder in FIXTURES.glob("*/*/*") if folder.relative_to(FIXTURES).parts[0][0] != "_")

@@ -5,9 +5,10 @@ import json
 import jsonschema
 import pytest
 import yaml
-from slipway import paths, schema
+from slipway import paths
 from slipway.errors import PolicyRefused
-from slipway.policy import parse_policy
+from slipway.policy import schema
+from slipway.policy.environment import parse_policy
 
 ENVIRONMENTS = sorted(paths.CHECKOUT.glob("overlays/*/environment.yaml"))
 BASE = "name: dev\norder: 1\ndelivery: direct\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from slipway.findings import Finding
-from slipway.overlay import Object
-from slipway.waivers import Waiver, apply, in_file, on_object
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object
+from slipway.gate.waivers import Waiver, apply, in_file, on_object
 
 TODAY = date(2026, 6, 1)
 KNOWN = ("read-only-root", "dead-image-entry")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipway import toolchain
 from slipway.errors import EditRefused, PolicyRefused
-from slipway.policy import WEEKDAYS, Environment, parse_policy
-from slipway.windows import Window, check_wired, generate, read, render, windows_path
-from slipway.windows_check import check, clock_changes
+from slipway.policy.environment import WEEKDAYS, Environment, parse_policy
+from slipway.policy.windows import Window, check_wired, generate, read, render, windows_path
+from slipway.policy.windows_check import check, clock_changes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "sync-windows"))
 import record

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from slipway import worktree
-from slipway.worktree import blob_id, scan
+from slipway.gate import worktree
+from slipway.gate.worktree import blob_id, scan
 
 LATER = 3 * 10**9
 

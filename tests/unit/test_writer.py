@@ -2,9 +2,9 @@
 
 import pytest
 from slipway.errors import InvalidInput
-from slipway.lineage import Build, parse_trailers, trailers, writer_of
-from slipway.references import Reference
-from slipway.writer import writer_name
+from slipway.registry.references import Reference
+from slipway.writing.lineage import Build, parse_trailers, trailers, writer_of
+from slipway.writing.writer import writer_name
 
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 IMAGE = Reference("registry.example/app", "v1", DIGEST)

@@ -12,9 +12,9 @@ import click
 from slipway.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from slipway.change import Submitted
-    from slipway.forge import Forge
-    from slipway.git import RemoteRepo
+    from slipway.forge.pull_requests import Forge
+    from slipway.git.remote import RemoteRepo
+    from slipway.writing.change import Submitted
 
 _OPTIONS = (
     click.option("--repo", required=True, envvar="SLIPWAY_DEPLOY_REPO", help="Address of the deploy repository."),
@@ -37,7 +37,7 @@ def writing_options(command: Callable) -> Callable:
 
 def open_repo(options: Mapping) -> RemoteRepo:
     """The deploy repository's branch that the options name."""
-    from slipway.git import RemoteRepo
+    from slipway.git.remote import RemoteRepo
 
     author = parse_author(options["author"])
     return RemoteRepo(options["repo"], branch=options["branch"], author=author, deadline=options["timeout"])
@@ -47,14 +47,14 @@ def forge_for(delivery: str, options: Mapping) -> Forge | None:
     """The forge that the options name, where pull requests are the way; raises when its credentials are missing."""
     if delivery == "direct":
         return None
-    from slipway.forge import open_forge
+    from slipway.forge.pull_requests import open_forge
 
     return open_forge(options["repo"], kind=options["forge"], api=options["forge_api"])
 
 
 def parse_author(text: str | None):
     """The author that `NAME <MAIL>` writes; None for none."""
-    from slipway.git_store import Author
+    from slipway.git.store import Author
 
     if not text:
         return None

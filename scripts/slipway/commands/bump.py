@@ -48,9 +48,9 @@ def command(images, environments, app, digests, source_commit, build, add, allow
 
     Example: slipway bump --repo https://git.example/deploy.git --env dev --app board --digests out/digests
     """
-    from slipway.git import RemoteRepo
-    from slipway.order import Order
-    from slipway.writer import writer_name
+    from slipway.git.remote import RemoteRepo
+    from slipway.writing.order import Order
+    from slipway.writing.writer import writer_name
 
     wanted = [*_from_arguments(images, source_commit, build), *_from_folder(digests, source_commit, build)]
     _check(wanted, environments, app, add, allow_older)
@@ -61,8 +61,8 @@ def command(images, environments, app, digests, source_commit, build, add, allow
     with repo:
         repo.start(order.paths)
         # Git works while the rest is loaded.
-        from slipway.bump import Bump
-        from slipway.evidence import Evidence
+        from slipway.writing.bump import Bump
+        from slipway.writing.evidence import Evidence
 
         asked = {"ecr": options["ecr"], "source": options["source_repo"], "public_key": options["public_key"]}
         with Evidence(**asked) as evidence:
@@ -82,9 +82,9 @@ def _run(bump, repo, options) -> None:
 
 
 def _from_arguments(images, revision: str | None, build: int | None) -> list:
-    from slipway.lineage import Build
-    from slipway.order import Wanted
-    from slipway.references import Reference, parse_assignment
+    from slipway.registry.references import Reference, parse_assignment
+    from slipway.writing.lineage import Build
+    from slipway.writing.order import Wanted
 
     pairs = [parse_assignment(text) for text in images]
     return [Wanted(image, new, Build(Reference(image), revision, build)) for image, new in pairs]
@@ -92,9 +92,9 @@ def _from_arguments(images, revision: str | None, build: int | None) -> list:
 
 def _from_folder(folder: Path | None, revision: str | None, build: int | None) -> list:
     """The images that `slipway ci push` recorded."""
-    from slipway.lineage import Build, parse_time
-    from slipway.order import Wanted
-    from slipway.references import NewRef, Reference, check_name, check_new
+    from slipway.registry.references import NewRef, Reference, check_name, check_new
+    from slipway.writing.lineage import Build, parse_time
+    from slipway.writing.order import Wanted
 
     files = sorted(folder.glob("*.json")) if folder else []
     if folder and not files:

@@ -16,9 +16,9 @@ from slipway.commands._writing import check_names
 from slipway.errors import InvalidInput, PolicyRefused
 
 if TYPE_CHECKING:
-    from slipway.git_fetch import Tip
-    from slipway.policy import Environment
-    from slipway.windows_check import Disagreement
+    from slipway.git.fetch import Tip
+    from slipway.policy.environment import Environment
+    from slipway.policy.windows_check import Disagreement
 
 
 @click.command()
@@ -74,7 +74,7 @@ class _Checkout:
 @contextmanager
 def _files(repo: str | None, branch: str, folder: Path | None) -> Iterator[_Checkout | Tip]:
     if folder is None and repo:
-        from slipway.git import RemoteRepo
+        from slipway.git.remote import RemoteRepo
 
         with RemoteRepo(repo, branch=branch) as remote:
             yield remote.tip()
@@ -96,8 +96,8 @@ def _listed(files) -> list[str]:
 
 def _policies(files, names: list[str], *, strict: bool) -> tuple[dict[str, Environment], list[PolicyRefused]]:
     """The policies in the order of the chain, and what stands against the others; `strict` raises it at once."""
-    from slipway.bump import policy_path
-    from slipway.policy import parse_policy
+    from slipway.policy.environment import parse_policy
+    from slipway.writing.bump import policy_path
 
     read, found, refusals = files.read([policy_path(name) for name in names]), {}, []
     for name in names:
@@ -114,8 +114,8 @@ def _policies(files, names: list[str], *, strict: bool) -> tuple[dict[str, Envir
 def _compare(files, policy: Environment, moment: datetime) -> list[Disagreement | str]:
     """Where Argo CD's windows differ; a text where they cannot be told."""
     from slipway.errors import EditRefused
-    from slipway.windows import check_wired, read, windows_path
-    from slipway.windows_check import check
+    from slipway.policy.windows import check_wired, read, windows_path
+    from slipway.policy.windows_check import check
 
     kustomization = f"argocd/environments/{policy.name}/kustomization.yaml"
     data = files.read([kustomization, windows_path(policy.name)])
@@ -153,7 +153,7 @@ def _moment(text: str | None, zone: str) -> datetime:
 def _print(policies: dict[str, Environment], found: dict, moment: datetime, days: int, zone: str) -> None:
     from rich.console import Console
 
-    from slipway.calendar_text import findings, picture, state
+    from slipway.policy.calendar_text import findings, picture, state
 
     console = Console(highlight=False, soft_wrap=True)
     for line in picture(list(policies.values()), moment, days, zone, width=console.width):
@@ -166,7 +166,7 @@ def _print(policies: dict[str, Environment], found: dict, moment: datetime, days
 
 
 def _as_dict(policies, found, moment: datetime, days: int, zone: str) -> dict[str, object]:
-    from slipway.openings import closings
+    from slipway.policy.openings import closings
 
     until, environments = moment + timedelta(days=days), []
     for name, policy in policies.items():

@@ -29,8 +29,8 @@ def command(paths, repo, changed_since, as_json, sarif, junit, no_cache, workers
 
     Example: slipway check --changed-since origin/main
     """
-    from slipway.check import Check, Selection, default_cache
-    from slipway.check_cache import CheckCache
+    from slipway.gate.check import Check, Selection, default_cache
+    from slipway.gate.check_cache import CheckCache
 
     root = (repo or _root(Path.cwd())).resolve()
     selection = Selection(_relative(paths, root), _changed(root, changed_since))
@@ -80,7 +80,7 @@ def _relative(paths: tuple[Path, ...], root: Path) -> tuple[str, ...]:
 def _changed(root: Path, revision: str | None) -> frozenset[str] | None:
     if revision is None:
         return None
-    from slipway.checkout import Checkout
+    from slipway.git.checkout import Checkout
 
     return frozenset(Checkout(root).changed_since(revision))
 

@@ -60,8 +60,8 @@ def command(environments, **options) -> None:
 
     Example: slipway freeze --env prod --name year-end --from 2026-12-20T18:00 --to 2027-01-02T08:00 --timezone Europe/Berlin --reason 'nobody is here' --repo https://git.example/deploy.git
     """  # fmt: skip
-    from slipway.change import preview, submit
-    from slipway.freeze import Freezing, Order
+    from slipway.writing.change import preview, submit
+    from slipway.writing.freeze import Freezing, Order
 
     check_names(*environments)
     add = _freeze(options)
@@ -99,7 +99,7 @@ def _freeze(options: Mapping):
     check_names(options["name"])
     from pydantic import ValidationError
 
-    from slipway.policy import Freeze
+    from slipway.policy.environment import Freeze
 
     plain = {"name": options["name"], "timezone": options["timezone"]}
     plain["reason"] = one_line(options["reason"], "--reason")
@@ -119,7 +119,7 @@ def _freeze(options: Mapping):
 
 
 def _details(freezing, result) -> dict[str, object]:
-    from slipway.openings import next_closing
+    from slipway.policy.openings import next_closing
 
     freeze, closing = result.freeze, next_closing(result.policy, freezing.clock())
     return {
@@ -135,7 +135,7 @@ def _details(freezing, result) -> dict[str, object]:
 
 def _lines(freezing, result) -> list[str]:
     """What the environment's next closed time is, and what Argo CD makes of it."""
-    from slipway.openings import next_closing, shown
+    from slipway.policy.openings import next_closing, shown
 
     order, name, now = freezing.order, result.policy.name, freezing.clock()
     closing = next_closing(result.policy, now)

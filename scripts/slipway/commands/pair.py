@@ -30,7 +30,7 @@ def publish(source: str | None, deploy: str | None, revision: str, as_json: bool
 
     Example: slipway pair publish --deploy https://git.example/app-deploy
     """
-    from slipway.checkout import Checkout
+    from slipway.git.checkout import Checkout
     from slipway.pair import publish as publish_half
 
     checkout = Checkout(paths.CHECKOUT)

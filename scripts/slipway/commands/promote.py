@@ -42,11 +42,11 @@ def command(apps, environment, every, from_git, argocd, add, allow_older, writer
     Example: slipway promote board --to prod --repo https://git.example/deploy.git --argocd https://argocd.example
     """  # fmt: skip
     from slipway.argocd_api import open_argocd
-    from slipway.change import preview, submit
-    from slipway.evidence import Evidence
-    from slipway.origin import Origins
-    from slipway.promote import Order, Promotion
-    from slipway.writer import writer_name
+    from slipway.writing.change import preview, submit
+    from slipway.writing.evidence import Evidence
+    from slipway.writing.origin import Origins
+    from slipway.writing.promote import Order, Promotion
+    from slipway.writing.writer import writer_name
 
     if bool(apps) == every:
         what = "applications and --all" if apps else "neither applications nor --all"
@@ -74,7 +74,7 @@ def command(apps, environment, every, from_git, argocd, add, allow_older, writer
 
 def _lines(promotion) -> list[str]:
     """What is said of each application, and of each of its images."""
-    from slipway.references import pin
+    from slipway.registry.references import pin
 
     lines = []
     for origin in promotion.origins:

@@ -18,8 +18,8 @@ def command(app, environment, **options) -> None:
 
     Example: slipway release board --env prod --repo https://git.example/deploy.git
     """
-    from slipway.change import preview, submit
-    from slipway.release import Release
+    from slipway.writing.change import preview, submit
+    from slipway.writing.release import Release
 
     check_names(app, environment)
     release = Release(app, environment)

@@ -13,8 +13,8 @@ import click
 from slipway.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from slipway.ecr_lifecycle import Fate, LifecyclePolicy, Stored
-    from slipway.retention import Kept, Needs, Plan, Verdict
+    from slipway.registry.ecr_lifecycle import Fate, LifecyclePolicy, Stored
+    from slipway.registry.retention import Kept, Needs, Plan, Verdict
 
 
 @click.command()
@@ -43,7 +43,7 @@ def command(
 
     Example: slipway retention --repo https://git.example/deploy.git --ecr --protect
     """
-    from slipway.ecr_lifecycle import parse_lifecycle, protecting
+    from slipway.registry.ecr_lifecycle import parse_lifecycle, protecting
 
     text = policy_file.read_text(errors="replace") if policy_file else json.dumps(protecting(days), indent=2)
     policy = parse_lifecycle(text, path=str(policy_file or "the printed policy"))
@@ -74,11 +74,11 @@ def command(
 
 def _needs(options) -> Needs:
     """What Git names, read from the whole history of the branch."""
-    from slipway.bump import policy_path
-    from slipway.git import RemoteRepo
-    from slipway.git_history import contents, versions
-    from slipway.policy import parse_policy
-    from slipway.retention import FOLDER, needs, select
+    from slipway.git.history import contents, versions
+    from slipway.git.remote import RemoteRepo
+    from slipway.policy.environment import parse_policy
+    from slipway.registry.retention import FOLDER, needs, select
+    from slipway.writing.bump import policy_path
 
     if not (options["repo"] or options["clone"]):
         raise InvalidInput(
@@ -107,9 +107,9 @@ def _judge(
     needs: Needs, policy: LifecyclePolicy, moment, ahead, protect, release, dry_run, ecr
 ) -> tuple[list[Verdict], dict[str, Plan]]:
     """Each repository under the policy, after the protecting tags were written where that was asked for."""
-    from slipway.registry import Registry
-    from slipway.registry_contents import open_contents
-    from slipway.retention import carried_out, judge, plan
+    from slipway.registry.client import Registry
+    from slipway.registry.contents import open_contents
+    from slipway.registry.retention import carried_out, judge, plan
 
     verdicts, plans = [], {}
     times = {"moment": moment, "ahead": timedelta(days=ahead)}
@@ -169,7 +169,7 @@ def _kept_row(one: Kept, moment: datetime) -> tuple[str, ...]:
 
 
 def _row(image: Stored, fate: str, because: str, moment: datetime, tag: str | None = None) -> tuple[str, ...]:
-    from slipway.ecr_lifecycle import KEEP
+    from slipway.registry.ecr_lifecycle import KEEP
 
     tags = [name for name in image.tags if not name.startswith(KEEP)]
     shown = tag or (tags[0] if tags else "-")

@@ -40,9 +40,9 @@ def command(app, environment, to, reason, during_freeze, source_repo, public_key
 
     Example: slipway rollback board --env prod --reason 'v3 loses orders' --repo https://git.example/deploy.git
     """  # fmt: skip
-    from slipway.change import preview, submit
-    from slipway.evidence import Evidence
-    from slipway.rollback import Order, Rollback
+    from slipway.writing.change import preview, submit
+    from slipway.writing.evidence import Evidence
+    from slipway.writing.rollback import Order, Rollback
 
     check_names(app, environment)
     if to is not None and not re.fullmatch(r"[0-9a-f]{4,40}", to.lower()):
@@ -95,7 +95,7 @@ def _details(rollback) -> dict[str, object]:
 
 def _lines(rollback) -> list[str]:
     """What goes back and what stays, which bumps are withdrawn, and the hold."""
-    from slipway.references import pin
+    from slipway.registry.references import pin
 
     order, at = rollback.order, rollback.goal.sha[:12]
     lines = [

@@ -23,8 +23,8 @@ def command(file: Path, images: tuple[str, ...], add: bool, dry_run: bool, as_js
 
     Example: slipway set-image overlays/dev/board/kustomization.yaml registry.example/board=:v2@sha256:…
     """
-    from slipway.images_edit import set_images, unified
-    from slipway.references import parse_assignment
+    from slipway.kustomization.edit import set_images, unified
+    from slipway.registry.references import parse_assignment
 
     pairs = [parse_assignment(text) for text in images]
     if len(dict(pairs)) < len(pairs):

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway import paths
 from slipway.errors import InvalidInput, MachineError, SlipwayError
-from slipway.git_access import command_env
+from slipway.git.access import command_env
 from slipway.pipeline import config as pipeline_config
 from slipway.pipeline.builds import Build, Builds
 from slipway.pipeline.push_event import Ignored, decide, genuine

@@ -11,9 +11,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from slipway import registry
 from slipway.errors import RemoteRefused, Unreachable
 from slipway.pipeline.mirrors import Place
+from slipway.registry import client as registry
 
 _ACCEPT = ", ".join(registry.MANIFESTS + registry.INDEXES)
 _CHUNK = 1 << 20

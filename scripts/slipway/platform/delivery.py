@@ -10,12 +10,12 @@ import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from slipway.errors import PipelineFailed, Unreachable
-from slipway.images import Entry, read_images
-from slipway.images_edit import set_images
+from slipway.kustomization.edit import set_images
+from slipway.kustomization.images import Entry, read_images
 from slipway.platform import config, pipeline
 from slipway.platform.forge import BOT, Forge
 from slipway.platform.secrets import Secrets
-from slipway.references import NewRef
+from slipway.registry.references import NewRef
 
 UNRELEASED = "unreleased"
 """The tag that an overlay carries until something was delivered to it."""

@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 
 from slipway import toolchain
-from slipway.checkout import Checkout
 from slipway.errors import StateError
+from slipway.git.checkout import Checkout
 from slipway.kubectl import Cluster
 from slipway.paths import CHECKOUT, PYTHON
 from slipway.platform import (

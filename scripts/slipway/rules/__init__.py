@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from slipway.findings import Finding
-from slipway.overlay import Object, Source
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object, Source
 
 
 @dataclass(frozen=True)

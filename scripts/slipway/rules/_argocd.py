@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.overlay import Object, Repository
+from slipway.gate.overlay import Object, Repository
 from slipway.rules._facts import mapping, mappings
 
 

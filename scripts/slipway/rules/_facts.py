@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from slipway.overlay import Object, Overlay
+from slipway.gate.overlay import Object, Overlay
 
 ALB = "alb.ingress.kubernetes.io/"
 SERVERS = ("Deployment", "StatefulSet", "DaemonSet")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slipway.overlay import Object, Overlay, Source
+from slipway.gate.overlay import Object, Overlay, Source
 from slipway.rules._facts import mapping, mappings
 
 METACHARACTERS = frozenset("*+?()[]{}|^$\\")

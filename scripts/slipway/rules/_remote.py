@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slipway.overlay import Source
+from slipway.gate.overlay import Source
 from slipway.rules._facts import mapping
 
 _LISTS = (

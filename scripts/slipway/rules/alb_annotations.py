@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Overlay
 from slipway.rules import Rule
 from slipway.rules._facts import alb_annotations, number, string_map
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import yaml
 
-from slipway.findings import Finding
-from slipway.overlay import Overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Overlay
 from slipway.rules import Rule
 
 _BLOCK = re.compile(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Repository
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Repository
 from slipway.rules import Rule
 
 _BUILDS = re.compile(

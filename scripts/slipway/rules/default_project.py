@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Repository
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Repository
 from slipway.rules import Rule
 from slipway.rules._argocd import applications, spec
 

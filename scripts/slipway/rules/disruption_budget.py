@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Overlay
 from slipway.rules import Rule
 from slipway.rules._facts import facts, pod_labels, replicas, selects
 

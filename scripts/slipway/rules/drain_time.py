@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Object, Overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object, Overlay
 from slipway.rules import Rule
 from slipway.rules._facts import (
     PROPAGATION,

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from slipway.findings import Finding
-from slipway.overlay import Overlay, Source
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Overlay, Source
 from slipway.rules import Rule
 from slipway.yaml_tree import Node, TreeError, parse_tree
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slipway.errors import PolicyRefused
-from slipway.findings import Finding
-from slipway.overlay import Repository
-from slipway.policy import parse_policy
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Repository
+from slipway.policy.environment import parse_policy
 from slipway.rules import Rule
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from posixpath import dirname, join, normpath
 
-from slipway.discover import match
-from slipway.findings import Finding
-from slipway.overlay import Object, Repository, Summary
+from slipway.gate.discover import match
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Object, Repository, Summary
 from slipway.rules import Rule
 from slipway.rules._argocd import applications, sources
 from slipway.rules._facts import mapping, mappings

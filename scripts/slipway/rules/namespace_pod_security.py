@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from slipway.findings import Finding
-from slipway.overlay import Overlay
+from slipway.gate.findings import Finding
+from slipway.gate.overlay import Overlay
 from slipway.rules import Rule
 
 _PREFIX = "pod-security.kubernetes.io/"

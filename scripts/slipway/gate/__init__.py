@@ -1,0 +1,1 @@
+"""The gate: what is deployed, rendered, validated and linted."""

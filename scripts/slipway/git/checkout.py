@@ -1,0 +1,122 @@
+"""The border to the git checkout at hand, by plumbing only: its index and work tree are never touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import CommandFailed, InvalidInput, RemoteRefused, Unreachable
+from slipway.git.access import command_env, environment_credentials
+from slipway.proc import Result, run
+
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": "slipway",
+    "GIT_AUTHOR_EMAIL": "slipway@slipway.invalid",
+    "GIT_COMMITTER_NAME": "slipway",
+    "GIT_COMMITTER_EMAIL": "slipway@slipway.invalid",
+}
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One line of `git ls-tree`."""
+
+    mode: str
+    kind: str
+    sha: str
+    name: str
+
+
+class Checkout:
+    """A local repository; for remotes, SLIPWAY_GIT_USERNAME and SLIPWAY_GIT_PASSWORD or git's own helpers count."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def _git(self, *arguments: str, **options: object) -> Result:
+        return run(["git", "-C", self.path, *arguments], env=_IDENTITY, **options)  # type: ignore[arg-type]
+
+    def resolve(self, revision: str) -> str:
+        """The full id of a commit."""
+        try:
+            return self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").stdout.strip()
+        except CommandFailed as exc:
+            raise InvalidInput(
+                f"{self.path} has no commit {revision}",
+                fix="run this in a git checkout with at least one commit",
+            ) from exc
+
+    def has(self, name: str) -> bool:
+        """Whether the object is here."""
+        return self._git("cat-file", "-e", name, check=False).returncode == 0
+
+    def dirty(self) -> bool:
+        """Whether tracked files differ from the last commit."""
+        return bool(self._git("status", "--porcelain", "--untracked-files=no").stdout.strip())
+
+    def changed_since(self, revision: str) -> list[str]:
+        """The files below this folder that differ between a commit and the work tree, new ones among them."""
+        commit = self.resolve(revision)
+        listings = (
+            ("diff", "--name-only", "--relative", "--no-renames", "-z", commit, "--"),
+            ("ls-files", "--others", "--exclude-standard", "-z"),
+        )
+        return [path for listing in listings for path in self._git(*listing).stdout.split("\0") if path]
+
+    def entries(self, tree: str) -> list[TreeEntry]:
+        """The entries of a tree, not recursive."""
+        rows = self._git("ls-tree", "-z", tree).stdout.split("\0")
+        return [TreeEntry(*row.partition("\t")[0].split(), row.partition("\t")[2]) for row in rows if row]
+
+    def make_tree(self, entries: list[TreeEntry]) -> str:
+        """Write a tree and return its id."""
+        lines = "".join(f"{e.mode} {e.kind} {e.sha}\t{e.name}\0" for e in entries)
+        return self._git("mktree", "-z", input=lines).stdout.strip()
+
+    def tree_of(self, commit: str) -> str:
+        """The id of a commit's tree."""
+        return self._git("rev-parse", f"{commit}^{{tree}}").stdout.strip()
+
+    def commit(self, tree: str, parents: list[str], message: str, like: str) -> str:
+        """Write a commit with the time of the commit `like` and return its id; no reference moves.
+
+        The same input gives the same commit, so that what is built from it is the same too.
+        """
+        options = [part for parent in parents for part in ("-p", parent)]
+        time = self._git("show", "-s", "--format=@%ct +0000", like).stdout.strip()
+        env = {**_IDENTITY, "GIT_AUTHOR_DATE": time, "GIT_COMMITTER_DATE": time}
+        argv = ["git", "-C", self.path, "commit-tree", tree, *options, "-F", "-"]
+        return run(argv, env=env, input=message).stdout.strip()
+
+    def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
+        """Three-way merge of two commits: the resulting tree, and the paths in conflict."""
+        merged = self._git("merge-tree", "--write-tree", "--name-only", "-z", ours, theirs, allowed=(0, 1))
+        tree, *names = merged.stdout.split("\0")
+        return tree, sorted({n for n in names[: names.index("")]}) if merged.returncode else []
+
+    def messages(self, commit: str) -> list[str]:
+        """The messages of a commit and its ancestors, newest first."""
+        return self._git("log", "--first-parent", "--format=%B%x00", commit).stdout.split("\0")
+
+    def fetch(self, url: str, branch: str) -> str | None:
+        """Fetch a remote branch's objects and return its tip; None where the branch does not exist."""
+        with command_env(environment_credentials(), url) as env:
+            listed = self._remote("ls-remote", url, f"refs/heads/{branch}", env=env).stdout.split()
+            if not listed:
+                return None
+            self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, listed[0], env=env)
+        return listed[0]
+
+    def push(self, url: str, commit: str, branch: str) -> None:
+        """Move a remote branch forward to the commit, never by force."""
+        with command_env(environment_credentials(), url) as env:
+            try:
+                self._remote("push", "--quiet", url, f"{commit}:refs/heads/{branch}", env=env)
+            except Unreachable as exc:
+                raise RemoteRefused(f"{url} did not take the push: {exc.message}") from exc
+
+    def _remote(self, *arguments: str, env: dict[str, str]) -> Result:
+        try:
+            return run(["git", "-C", self.path, *arguments], env={**_IDENTITY, **env}, timeout=300)
+        except CommandFailed as exc:
+            raise Unreachable(exc.message, fix="check the address and the credentials") from exc

@@ -1,0 +1,1 @@
+"""The `images:` entries of kustomization files: read strictly, edited to the byte."""

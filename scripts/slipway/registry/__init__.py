@@ -1,0 +1,1 @@
+"""Image references, what registries say of them, and what they must keep."""

@@ -1,0 +1,1 @@
+"""The write path: what bump, promote, rollback, release and freeze write, decided anew on every tip."""
