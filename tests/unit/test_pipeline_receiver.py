@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -276,6 +277,19 @@ def test_a_build_cut_short_is_marked_and_run_again(receiver, with_signal):
     first = receiver.get("builds/1")
     assert (first["status"], first["error"]) == ("aborted", "the receiver was restarted")
     assert receiver.get("builds/2")["commit"] == commit
+
+
+@pytest.mark.parametrize("left", ["HEAD", "refs/heads/main.lock"])
+def test_a_mirror_cut_short_while_it_was_written_is_made_anew(receiver, left):
+    """What a killed `git init` or `git fetch` leaves behind fails no later build."""
+    file = receiver.folder / "state/source.git" / left
+    receiver.finished(receiver.push(receiver.commit()).json()["number"])
+    if left == "HEAD":
+        shutil.rmtree(receiver.folder / "state/source.git")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("")
+    receiver.push(receiver.commit())
+    assert receiver.finished(2)["status"] == "success", receiver.get("builds/2")
 
 
 def test_a_second_receiver_does_not_touch_the_builds_of_the_first(receiver):

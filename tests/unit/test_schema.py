@@ -21,7 +21,7 @@ def valid(text: str) -> bool:
 
 
 def test_the_committed_schema_is_up_to_date():
-    """`python -m slipway.schema` writes it."""
+    """`python -m slipway.policy.schema` writes it."""
     assert (paths.CHECKOUT / schema.FILE).read_text() == schema.text()
     jsonschema.Draft202012Validator.check_schema(json.loads(schema.text()))
 

@@ -21,6 +21,9 @@ _ALL = 2**31 - 1
 _BARE = ("tree:0", "blob:none")
 """Filters for what is wanted and nothing below it, best first: a server may forbid the better ones."""
 
+_ABSENT_TRIES = 4
+"""How often in a row a remote must say that it has no such branch: while others push, its list may lack one."""
+
 _TIP, _DEEP, _OTHER = "refs/slipway/tip", "refs/slipway/deep", "refs/slipway/other"
 
 
@@ -115,12 +118,19 @@ class Reader:
         self._filters = [("blob:none",)] * 2 if whole else [("tree:2", *_BARE), ("tree:3", *_BARE)]
         self._refused: set[str] = set()
         self._fetched = False
+        self._absences = 0
 
     def fetch(self) -> Tip:
-        """The branch as it stands on the remote now; raises `Dropped` when there is no answer."""
+        """The branch as it stands on the remote now; raises `Dropped` when there is no answer, or one to be doubted."""
         depth = [] if self._fetched else ["--depth", str(self._depth)]
-        self._git_fetch(self._filters[self._fetched], depth, f"+refs/heads/{self.branch}:{_TIP}")
-        self._fetched = True
+        try:
+            self._git_fetch(self._filters[self._fetched], depth, f"+refs/heads/{self.branch}:{_TIP}")
+        except InvalidInput as exc:
+            self._absences += 1
+            if self._absences < _ABSENT_TRIES:
+                raise Dropped(str(exc)) from exc
+            raise
+        self._fetched, self._absences = True, 0
         sha = self.store.ref(_TIP)
         return Tip(self, sha, self.tree(sha))
 

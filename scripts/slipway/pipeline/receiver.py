@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway import paths
-from slipway.errors import InvalidInput, MachineError, SlipwayError
+from slipway.errors import CommandFailed, InvalidInput, MachineError, SlipwayError
 from slipway.git.access import command_env
 from slipway.pipeline import config as pipeline_config
 from slipway.pipeline.builds import Build, Builds
@@ -113,9 +114,15 @@ class Pipeline:
         return _STATUS.get(outcome["status"], "failed"), outcome.get("error")
 
     def _fetch(self) -> None:
-        """Bring the local mirror of the branch up to date."""
-        if not (self.mirror / "HEAD").is_file():
-            run(["git", "init", "--quiet", "--bare", self.mirror])
+        """Bring the local mirror of the branch up to date; one that was cut short while it was written is made anew."""
+        try:
+            self._update()
+        except CommandFailed:
+            shutil.rmtree(self.mirror)
+            self._update()
+
+    def _update(self) -> None:
+        run(["git", "init", "--quiet", "--bare", self.mirror])
         url = self.settings.clone_url
         branch = f"+refs/heads/{self.settings.branch}:refs/heads/{self.settings.branch}"
         with command_env(None, url) as env:

@@ -1,6 +1,6 @@
 """The JSON Schema of an environment's policy, for editors.
 
-`python -m slipway.schema` writes `overlays/environment.schema.json`, which every environment.yaml names.
+`python -m slipway.policy.schema` writes `overlays/environment.schema.json`, which every environment.yaml names.
 """
 
 from __future__ import annotations
