@@ -24,8 +24,8 @@ status: venv ## Show what runs where
 test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
 	@$(SLIPWAY) tools build crosscheck
-	@$(PYTEST) -m "not platform" --numprocesses 2 --quiet
-	@$(PYTEST) -m platform
+	@$(PYTEST) -m "not platform and not alone" --numprocesses 2 --quiet
+	@$(PYTEST) -m "platform or alone"
 
 test-fast: venv tools ## The inner loop: no platform, nothing that starts servers
 	@$(PYTEST) -m "not platform and not slow" --numprocesses 2 --quiet

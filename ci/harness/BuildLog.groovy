@@ -1,8 +1,11 @@
 import java.time.Instant
 import java.time.temporal.ChronoUnit
 
-/** The build's log: one file and standard output, secrets masked, each line stamped if the pipeline asks for it. */
+/** The build's log: one file and standard output, secrets masked, lines stamped if asked for and named for their branch. */
 class BuildLog implements Closeable {
+    /** The branch of a `parallel` that the thread, or the one that started it, runs. */
+    static final InheritableThreadLocal<String> BRANCH = new InheritableThreadLocal<>()
+
     boolean stamps = false
     private final PrintWriter file
     private List<String> secrets = []
@@ -20,7 +23,8 @@ class BuildLog implements Closeable {
 
     synchronized void line(String text) {
         def stamp = stamps ? "[${Instant.now().truncatedTo(ChronoUnit.MILLIS)}] " : ''
-        def out = stamp + masked(text)
+        def branch = BRANCH.get() ? "[${BRANCH.get()}] " : ''
+        def out = stamp + branch + masked(text)
         file.println(out)
         System.out.println(out)
         System.out.flush()

@@ -100,7 +100,10 @@ class Runner {
         def branches = Recorder.of(steps, block).each('stage').collect { [it, new Runner(steps.branch(), console, stages)] }
         branches.collect { call, runner ->
             runner.changed = { synchronized (stages) { changed() } }
-            Thread.startDaemon { runner.stage(call.args[0].toString(), call.args[1], path) }
+            Thread.startDaemon {
+                BuildLog.BRANCH.set(call.args[0].toString())
+                runner.stage(call.args[0].toString(), call.args[1], path)
+            }
         }*.join()
         branches*.last().findAll { it.status != 'SUCCESS' }.each {
             error = error ?: it.error

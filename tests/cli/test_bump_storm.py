@@ -19,7 +19,7 @@ from tests.cli.storm_lab import (
     written,
 )
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.alone]
 WRITERS, COMPETITORS = 100, 20
 
 

@@ -333,7 +333,7 @@ def test_branches_run_side_by_side_each_with_its_own_variables(tmp_path, source)
     """Each waits for the other's file, so they could not run one after the other."""
     run = execute(tmp_path, source, PARALLEL)
     assert run.code == 0, run.log
-    assert {"left seen", "right seen", "joined"} <= set(run.log.splitlines())
+    assert {"[Left] left seen", "[Right] right seen", "joined"} <= set(run.log.splitlines())
     assert run.stages() == dict.fromkeys(["Both", "Both / Left", "Both / Right", "After"], "SUCCESS")
 
 
@@ -348,7 +348,7 @@ def test_a_branch_that_fails_fails_the_build_after_the_others_have_ended(tmp_pat
         "Both / Right": "SUCCESS",
         "After": "SKIPPED",
     }
-    assert "right seen" in run.log
+    assert "[Right] right seen" in run.log
 
 
 def test_a_time_limit_ends_every_branch(tmp_path, source):

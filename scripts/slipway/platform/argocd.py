@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from slipway import kustomize, paths, toolchain
 from slipway.errors import Unreachable
@@ -70,10 +71,21 @@ def make_token(cluster: Cluster, secrets: Secrets) -> None:
     found = cluster.get("--namespace", NAMESPACE, "secret", "argocd-initial-admin-secret")
     password = base64.b64decode(found["data"]["password"]).decode()
     try:
-        with httpx.Client(base_url=f"{URL}/api/v1", timeout=30) as api:
-            session = api.post("/session", json={"username": "admin", "password": password})
-            login = {"Authorization": f"Bearer {session.raise_for_status().json()['token']}"}
-            issued = api.post("/account/slipway/token", json={"name": "slipway"}, headers=login)
-            secrets.put(TOKEN, issued.raise_for_status().json()["token"])
+        secrets.put(TOKEN, _issue(password))
     except httpx.HTTPError as exc:
         raise Unreachable(f"Argo CD issued no token: {exc}", fix="repeat `slipway up`") from exc
+
+
+# An available server is reached through the node's port only once kube-proxy has written its rules.
+@retry(
+    retry=retry_if_exception_type(httpx.TransportError),
+    stop=stop_after_delay(60),
+    wait=wait_fixed(0.5),
+    reraise=True,
+)
+def _issue(password: str) -> str:
+    with httpx.Client(base_url=f"{URL}/api/v1", timeout=30) as api:
+        session = api.post("/session", json={"username": "admin", "password": password})
+        login = {"Authorization": f"Bearer {session.raise_for_status().json()['token']}"}
+        issued = api.post("/account/slipway/token", json={"name": "slipway"}, headers=login)
+        return issued.raise_for_status().json()["token"]

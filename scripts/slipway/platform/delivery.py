@@ -60,7 +60,7 @@ def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float =
             return
         if build and build["status"] in ("failed", "aborted"):
             raise PipelineFailed(
-                f"build {build['number']} of {commit[:12]} {build['status']}: {pipeline.log_tail(build['number'])}",
+                f"build {build['number']} of {commit[:12]} {build['status']}: {pipeline.why(build)}",
                 fix=f"the whole log: {pipeline.BASE}/builds/{build['number']}/log",
             )
         if not build and time.monotonic() > asked + _PATIENCE:

@@ -98,4 +98,19 @@ def build_of(commit: str) -> dict | None:
 
 def log_tail(number: int, lines: int = 15) -> str:
     """The end of a build's log."""
-    return "\n".join(httpx.get(f"{BASE}/builds/{number}/log", timeout=10).text.splitlines()[-lines:])
+    return "\n".join(_log(number)[-lines:])
+
+
+def why(build: dict, lines: int = 30) -> str:
+    """Which stage failed a build, and the end of what it printed."""
+    failed = [stage["name"] for stage in build["stages"] if stage["status"] not in ("SUCCESS", "SKIPPED")]
+    if not failed:
+        return build["error"] or log_tail(build["number"], lines)
+    branch = f"[{failed[-1].rpartition(' / ')[2]}] "
+    log = _log(build["number"])
+    shown = [line for line in log if branch in line[:80]] or log
+    return f"stage {failed[-1]}: {build['error']}\n" + "\n".join(shown[-lines:])
+
+
+def _log(number: int) -> list[str]:
+    return httpx.get(f"{BASE}/builds/{number}/log", timeout=10).text.splitlines()
