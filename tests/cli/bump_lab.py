@@ -295,6 +295,20 @@ def query(path: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(path).query)
 
 
+def failing_fetch(tmp_path: Path, monkeypatch, which: str, stderr: str) -> Path:
+    """Put a `git` before the real one whose fetches with a number like the pattern fail; returns the log of fetches."""
+    log, real = tmp_path / "fetches", subprocess.check_output(["git", "--exec-path"], text=True).strip()
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\ncase " $* " in *" fetch "*) echo fetch >> {log}\n'
+        f'  case $(wc -l < {log}) in {which}) echo "{stderr}" >&2; exit 128 ;; esac ;; esac\nexec {real}/git "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    return log
+
+
 def invoke(*arguments: str, **env: str) -> subprocess.CompletedProcess:
     """Run the command line inside this process, which saves loading everything for each run."""
     out, err, code = io.StringIO(), io.StringIO(), 0

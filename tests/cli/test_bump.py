@@ -20,6 +20,7 @@ from tests.cli.bump_lab import (  # fmt: skip
     Deploy,
     GitServer,
     Registry,
+    failing_fetch,
     git,
     invoke,
     kustomization,
@@ -134,6 +135,17 @@ def test_digests_folder_of_the_pipeline_is_read(bump, deploy, registry, tmp_path
     assert refused(bump("--digests", str(tmp_path / "pushes")), 2, "does not exist")
     (tmp_path / "pushes").mkdir()
     assert refused(bump("--digests", str(tmp_path / "pushes")), 2, "no *.json")
+
+
+def test_dry_run_survives_a_connection_that_fails_while_files_are_read(
+    bump, deploy, registry, tmp_path, monkeypatch
+):
+    """A dry run is as patient as the real one."""
+    registry.push(BACKEND, "v1")
+    log = failing_fetch(tmp_path, monkeypatch, "2|3", "error: RPC failed; HTTP 502")
+    done = bump(f"{BACKEND}=:v1", "--dry-run")
+    assert done.returncode == 0 and "nothing was written" in done.stdout, done.stderr
+    assert log.read_text().count("fetch") > 3
 
 
 def test_dry_run_writes_nothing(bump, deploy, registry):

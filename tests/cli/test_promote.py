@@ -8,7 +8,18 @@ import pytest
 from slipway.git.remote import Proposal, RemoteRepo
 from slipway.kustomization.images import read_images
 
-from tests.cli.bump_lab import BACKEND, FRONTEND, HOST, NOTHING, Deploy, Registry, git, invoke, kustomization
+from tests.cli.bump_lab import (
+    BACKEND,
+    FRONTEND,
+    HOST,
+    NOTHING,
+    Deploy,
+    Registry,
+    failing_fetch,
+    git,
+    invoke,
+    kustomization,
+)
 from tests.cli.promote_lab import TOKEN, ArgoServer, ForgeServer
 
 OTHER = f"{HOST}/slipway/other"
@@ -271,7 +282,7 @@ def test_soak_time_must_be_over(world):
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=20)
     world.argo.apps["staging-board"]["status"]["health"]["lastTransitionTime"] = f"{since:%Y-%m-%dT%H:%M:%SZ}"
     ready = f"{since + timedelta(minutes=30):%Y-%m-%d %H:%M:%S} UTC"
-    texts = ["prod asks for 0:30:00", f"long enough at {ready}", policy("prod")]
+    texts = ["prod asks for 30m of soak", f"long enough at {ready}", policy("prod")]
     assert world.refused(world.promote("board", "--to", "prod"), 3, *texts)
     world.deploy.commit("no soak", {policy("prod"): POLICIES["prod"].replace("30m", "19m")})
     passed(world.promote("board", "--to", "prod"))
@@ -499,6 +510,14 @@ def test_commits_that_go_live(world, tmp_path):
     world.ship("staging", "v1", revision="f" * 40, created="2026-11-24T12:00:00Z")
     passed(world.promote("board", "--to", "prod", "--source-repo", str(source.path)))
     assert "the source repository lacks these commits" in world.forge.pulls[0]["body"]
+
+
+def test_a_connection_that_fails_while_the_policy_is_read_is_no_end(world, tmp_path, monkeypatch):
+    """What is read before the change is decided is read again too."""
+    world.ship("staging", "v1")
+    log = failing_fetch(tmp_path, monkeypatch, "2", "error: RPC failed; HTTP 502")
+    out = passed(world.promote("board", "--to", "prod", "--dry-run", SLIPWAY_FORGE_TOKEN=""))
+    assert "nothing was written" in out and log.read_text().count("fetch") > 3
 
 
 def test_dry_run_writes_nothing(world):

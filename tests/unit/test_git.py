@@ -9,7 +9,7 @@ from slipway.errors import EditRefused, InvalidInput, RaceLost, RemoteRefused, U
 from slipway.git.remote import Proposal, RemoteRepo, is_ancestor, log_between
 from slipway.git.store import Author
 
-from tests.cli.bump_lab import Deploy, GitServer, git
+from tests.cli.bump_lab import Deploy, GitServer, failing_fetch, git
 
 FILES = {
     "README.md": "readme\n",
@@ -274,11 +274,34 @@ def test_unreachable_remote_is_given_up():
 
 
 def test_absent_repository_and_branch_are_named(deploy):
-    """A wrong address or branch is told apart, without retries."""
+    """A wrong address or branch is told apart."""
     with RemoteRepo(deploy.url + "x") as repo, pytest.raises(RemoteRefused, match="not there"):
         repo.tip()
     with RemoteRepo(deploy.url, branch="mian") as repo, pytest.raises(InvalidInput, match="no branch mian"):
         repo.tip()
+
+
+def test_a_branch_is_absent_only_when_the_remote_says_so_repeatedly(deploy, tmp_path, monkeypatch):
+    """A forge that replaces a ref while it lists them may leave it out once; four times in a row it is not there."""
+    gone = "fatal: couldn't find remote ref refs/heads/main"
+    log = failing_fetch(tmp_path, monkeypatch, "1|2|3", gone)
+    with RemoteRepo(deploy.url) as repo:
+        assert repo.tip().sha == deploy.tip
+    log.unlink()
+    with RemoteRepo(deploy.url, branch="mian") as repo, pytest.raises(InvalidInput, match="no branch mian"):
+        repo.tip()
+    log.unlink()
+    with RemoteRepo(deploy.url, branch="mian") as repo, pytest.raises(InvalidInput, match="no branch mian"):
+        repo.ask(lambda tip: tip.read([PATH]))
+    assert log.read_text() == "fetch\n" * 4
+
+
+def test_a_question_is_asked_again_when_the_connection_fails_in_its_middle(deploy, tmp_path, monkeypatch):
+    """What is read after the tip was fetched may fail too, and needs the tip again."""
+    log = failing_fetch(tmp_path, monkeypatch, "2", "error: RPC failed; HTTP 502")
+    with RemoteRepo(deploy.url) as repo:
+        assert repo.ask(lambda tip: tip.read([PATH])) == {PATH: b"images: []\n"}
+    assert log.read_text().count("fetch") >= 4
 
 
 def test_nothing_to_write_makes_no_commit(deploy):

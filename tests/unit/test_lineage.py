@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 from slipway.registry.references import Reference
-from slipway.writing.lineage import Build, changed_images, decide, parse_trailers, recorded, trailers
+from slipway.writing.lineage import (
+    Build,
+    changed_images,
+    decide,
+    parse_trailers,
+    recorded,
+    trailers,
+    writer_of,
+)
 
 OLD = Reference("registry.example/app", "v1", "sha256:" + "a" * 64)
 NEW = Reference("registry.example/app", "v2", "sha256:" + "b" * 64)
@@ -69,3 +77,14 @@ def test_changed_images_are_told_for_each_overlay():
     assert changed_images(message, "dev/board") == {NEW.name, "host:5000/b"}
     assert changed_images(message, "staging/board") == {NEW.name}
     assert changed_images(message, "prod/board") == changed_images("by hand", "dev/board") == set()
+
+
+def test_an_image_without_a_tag_is_recorded_and_read_back_by_its_name():
+    """A port is no tag, and no tag is not written as None."""
+    build = Build(Reference("registry.example:5000/team/app", None, "sha256:" + "a" * 64))
+    lines = trailers(build, ["dev/app none"])
+    assert lines[0] == "Image: registry.example:5000/team/app"
+    message = "dev: app\n\n" + "\n".join(lines)
+    assert parse_trailers(message)[0].reference == build.reference
+    assert changed_images(message, "dev/app") == {build.reference.name}
+    assert writer_of([message], "dev/app", build.reference) is None

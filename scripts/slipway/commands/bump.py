@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 
 import click
 
-from slipway.commands._writing import parse_author
+from slipway.commands._writing import check_names, parse_author
 from slipway.errors import InvalidInput
 
 
@@ -73,9 +72,8 @@ def command(images, environments, app, digests, source_commit, build, add, allow
 
 def _run(bump, repo, options) -> None:
     if options["dry_run"]:
-        tip = repo.tip()
-        proposal = bump.propose(tip)
-        _print(bump, None, 0, tip.sha, options, bump.diff(proposal) if proposal else "")
+        base, proposal = repo.ask(lambda tip: (tip.sha, bump.propose(tip)))
+        _print(bump, None, 0, base, options, bump.diff(proposal) if proposal else "")
     else:
         landed = repo.update(bump.propose)
         _print(bump, landed.commit, landed.attempts, landed.base, options)
@@ -128,9 +126,7 @@ def _check(wanted: list, environments, app: str | None, add: bool, allow_older: 
         raise InvalidInput("--add needs --app", fix="name the application whose overlay gets the entry")
     if allow_older is not None and not allow_older.strip():
         raise InvalidInput("--allow-older needs a reason", fix="say why, it goes into the commit")
-    for name in [*environments, *([app] if app else [])]:
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
-            raise InvalidInput(f"{name!r} is no name of an environment or application", fix="use a-z 0-9 -")
+    check_names(*environments, *([app] if app else []))
 
 
 def _print(bump, commit: str | None, attempts: int, base: str, options, diff: str = "") -> None:

@@ -17,6 +17,7 @@ from slipway.errors import InvalidInput, PolicyRefused
 
 if TYPE_CHECKING:
     from slipway.git.fetch import Tip
+    from slipway.git.remote import RemoteRepo
     from slipway.policy.environment import Environment
     from slipway.policy.windows_check import Disagreement
 
@@ -71,13 +72,26 @@ class _Checkout:
         return {p: {f.name: f.is_dir() for f in (self.root / p).iterdir()} for p in paths}
 
 
+class _Remote:
+    """The same of a remote branch as it stood at one commit."""
+
+    def __init__(self, remote: RemoteRepo, tip: Tip):
+        self._remote, self._tip = remote, tip
+
+    def read(self, paths: Collection[str]) -> dict[str, bytes | None]:
+        return self._remote.retrying(lambda: self._tip.read(paths))
+
+    def folders(self, paths: Collection[str]) -> dict[str, dict[str, bool]]:
+        return self._remote.retrying(lambda: self._tip.folders(paths))
+
+
 @contextmanager
-def _files(repo: str | None, branch: str, folder: Path | None) -> Iterator[_Checkout | Tip]:
+def _files(repo: str | None, branch: str, folder: Path | None) -> Iterator[_Checkout | _Remote]:
     if folder is None and repo:
         from slipway.git.remote import RemoteRepo
 
         with RemoteRepo(repo, branch=branch) as remote:
-            yield remote.tip()
+            yield _Remote(remote, remote.tip())
         return
     root = folder or Path.cwd()
     if not (root / "overlays").is_dir():

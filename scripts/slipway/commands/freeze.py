@@ -74,7 +74,7 @@ def command(environments, **options) -> None:
             diff = freezing.diff(change) if change else ""
         else:
             if options["lift"]:
-                freezing.read_policies(repo.tip())
+                repo.ask(freezing.read_policies)
             delivery = freezing.delivery
             forge = forge_for(delivery, options)
             branch = freezing.order.branch

@@ -58,7 +58,7 @@ def command(apps, environment, every, from_git, argocd, add, allow_older, writer
     with evidence, open_repo(options) as repo:
         running = Origins(None if from_git else open_argocd(argocd), options["branch"])
         promotion = Promotion(order, evidence, running)
-        policy, _ = promotion.read_policies(repo.tip())
+        policy, _ = repo.ask(promotion.read_policies)
         submitted, diff = None, ""
         if options["dry_run"]:
             change = preview(repo, promotion.propose)

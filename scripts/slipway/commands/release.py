@@ -24,7 +24,7 @@ def command(app, environment, **options) -> None:
     check_names(app, environment)
     release = Release(app, environment)
     with open_repo(options) as repo:
-        delivery = release.read_policy(repo.tip()).delivery
+        delivery = repo.ask(release.read_policy).delivery
         submitted, diff = None, ""
         if options["dry_run"]:
             change = preview(repo, release.propose)

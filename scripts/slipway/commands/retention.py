@@ -13,6 +13,8 @@ import click
 from slipway.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from slipway.git.fetch import Tip
+    from slipway.git.remote import RemoteRepo
     from slipway.registry.ecr_lifecycle import Fate, LifecyclePolicy, Stored
     from slipway.registry.retention import Kept, Needs, Plan, Verdict
 
@@ -74,11 +76,8 @@ def command(
 
 def _needs(options) -> Needs:
     """What Git names, read from the whole history of the branch."""
-    from slipway.git.history import contents, versions
     from slipway.git.remote import RemoteRepo
-    from slipway.policy.environment import parse_policy
-    from slipway.registry.retention import FOLDER, needs, select
-    from slipway.writing.bump import policy_path
+    from slipway.registry.retention import needs
 
     if not (options["repo"] or options["clone"]):
         raise InvalidInput(
@@ -86,21 +85,28 @@ def _needs(options) -> Needs:
         )
     url = options["clone"].resolve().as_uri() if options["clone"] else options["repo"]
     with RemoteRepo(url, branch=options["branch"], whole=True) as repo:
-        tip = repo.tip()
-        environments = [name for name, is_folder in tip.folders([FOLDER])[FOLDER].items() if is_folder]
-        if not environments:
-            raise InvalidInput(
-                f"{repo.shown} has no {FOLDER}/<environment>", fix="give the deploy repository"
-            )
-        files = tip.read([policy_path(name) for name in environments])
-        policies = {
-            name: parse_policy(files[policy_path(name)], environment=name, path=policy_path(name))
-            for name in environments
-        }
-        commits = {name: policy.retention.commits for name, policy in policies.items()}
-        chosen = select(versions(repo, tip, FOLDER), commits)
-        bodies = contents(repo, [version.oid for version, _ in chosen if version.regular])
+        chosen, bodies = repo.ask(lambda tip: _named(repo, tip))
     return needs(chosen, bodies, ignored=options["ignore_commit"], skipped=options["skip_registry"])
+
+
+def _named(repo: RemoteRepo, tip: Tip) -> tuple[list, dict[str, bytes]]:
+    """The versions of overlays that each policy keeps, and their contents by object id."""
+    from slipway.git.history import contents, versions
+    from slipway.policy.environment import parse_policy
+    from slipway.registry.retention import FOLDER, select
+    from slipway.writing.bump import policy_path
+
+    environments = [name for name, is_folder in tip.folders([FOLDER])[FOLDER].items() if is_folder]
+    if not environments:
+        raise InvalidInput(f"{repo.shown} has no {FOLDER}/<environment>", fix="give the deploy repository")
+    files = tip.read([policy_path(name) for name in environments])
+    policies = {
+        name: parse_policy(files[policy_path(name)], environment=name, path=policy_path(name))
+        for name in environments
+    }
+    commits = {name: policy.retention.commits for name, policy in policies.items()}
+    chosen = select(versions(repo, tip, FOLDER), commits)
+    return chosen, contents(repo, [version.oid for version, _ in chosen if version.regular])
 
 
 def _judge(

@@ -51,7 +51,7 @@ def command(app, environment, to, reason, during_freeze, source_repo, public_key
     order = Order(app, environment, one_line(reason, "--reason"), _who(options), to and to.lower(), why)
     with Evidence(ecr=ecr, source=source_repo, public_key=public_key) as evidence, open_repo(options) as repo:
         rollback = Rollback(order, evidence)
-        delivery = rollback.read_policy(repo.tip()).delivery
+        delivery = repo.ask(rollback.read_policy).delivery
         submitted, diff = None, ""
         if options["dry_run"]:
             change = preview(repo, rollback.propose)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from slipway.errors import (
     CommandFailed,
@@ -48,6 +49,9 @@ _SHORTEST, _LONGEST = 0.25, 30
 _OURS = "slipway/"
 _MARK = "Proposed-On"
 """The trailer by which a commit on a proposal's branch is known to be of ours, and may be replaced."""
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,11 @@ class RemoteRepo:
 
         Raises `RemoteRefused` without access, `InvalidInput` without the branch, `Unreachable` without an answer.
         """
-        return self._retrying(self._fetch)
+        return self.retrying(self._fetch)
+
+    def ask(self, question: Callable[[Tip], Answer]) -> Answer:
+        """What `question` answers on the tip as it stands now; it is asked again when the connection fails meanwhile."""
+        return self.retrying(lambda: question(self._fetch()))
 
     def update(self, propose: Callable[[Tip], Proposal | None]) -> Landed:
         """Write what `propose` makes of the tip; it is asked again on the new tip whenever another was faster.
@@ -142,7 +150,7 @@ class RemoteRepo:
         `RaceLost` or `Unreachable` when the deadline (seconds) is over; whatever `propose` raises goes through.
         """
         counts = {"attempts": 0, "declined": 0, "locked": 0}
-        return self._retrying(lambda: self._attempt(propose, counts))
+        return self.retrying(lambda: self._attempt(propose, counts))
 
     def propose_on(
         self, branch: str, propose: Callable[[Tip], Proposal | None], *, keep: bool = False
@@ -155,9 +163,9 @@ class RemoteRepo:
         if not re.fullmatch(rf"{_OURS}[a-z0-9_-]+(/[a-z0-9_-]+)*", branch):
             raise InvalidInput(f"{branch!r} is no branch to propose on", fix=f"name it {_OURS}…")
         counts = {"attempts": 0, "declined": 0, "locked": 0}
-        return self._retrying(lambda: self._attempt_on(branch, propose, keep, counts))
+        return self.retrying(lambda: self._attempt_on(branch, propose, keep, counts))
 
-    def _retrying(self, work: Callable):
+    def retrying(self, work: Callable[[], Answer]) -> Answer:
         """Repeat `work` while it says so, with jitter, until the deadline or too many failed connections."""
         begun = time.monotonic()
         self._drops = self._silent = losses = 0

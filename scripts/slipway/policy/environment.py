@@ -38,6 +38,15 @@ def _duration(value: object) -> object:
     return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else value
 
 
+def shown_duration(value: timedelta) -> str:
+    """A duration as a policy writes it, in the largest unit that fits."""
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def _percent(value: object) -> object:
     return value[:-1] if isinstance(value, str) and value.endswith("%") else value
 

@@ -73,9 +73,7 @@ def submit(
 
 def preview(repo: RemoteRepo, propose: Callable[[Tip], Change | None]) -> Change | None:
     """What `submit` would deliver now; nothing is written."""
-    found: list[Change | None] = []
-    repo.update(lambda tip: found.append(propose(tip)))  # `append` gives None, which writes nothing
-    return found[-1]
+    return repo.ask(propose)
 
 
 def _as_pull_request(repo: RemoteRepo, propose, branch: str, forge: Forge) -> Submitted:

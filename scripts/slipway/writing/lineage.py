@@ -94,7 +94,9 @@ def trailers(build: Build, previous: Iterable[str], *, writer: str | None = None
 
     `writer` is the automation that writes this commit, None for a person.
     """
-    lines = [f"Image: {build.reference.name}:{build.reference.tag}", f"Digest: {build.reference.digest}"]
+    reference = build.reference
+    shown = f"{reference.name}:{reference.tag}" if reference.tag else reference.name
+    lines = [f"Image: {shown}", f"Digest: {reference.digest}"]
     if build.revision:
         lines.append(f"Source-Commit: {build.revision}")
     if build.number is not None:
@@ -102,6 +104,12 @@ def trailers(build: Build, previous: Iterable[str], *, writer: str | None = None
     if writer:
         lines.append(f"Written-By: {writer}")
     return lines + [f"Previous: {text}" for text in previous]
+
+
+def _name_and_tag(image: str) -> tuple[str, str | None]:
+    """What an `Image` trailer says; a colon before the last slash is a port's."""
+    name, _, tag = image.rpartition(":")
+    return (name, tag) if name and "/" not in tag else (image, None)
 
 
 def trailer_pairs(message: str) -> list[tuple[str, str]]:
@@ -115,7 +123,7 @@ def changed_images(message: str, where: str) -> set[str]:
     names, image = set(), ""
     for key, value in trailer_pairs(message):
         if key == "Image":
-            image = value.rpartition(":")[0]
+            image, _ = _name_and_tag(value)
         elif key == "Previous" and value.startswith(f"{where} "):
             names.add(image)
     return names
@@ -126,8 +134,7 @@ def parse_trailers(message: str) -> list[Build]:
     builds: list[Build] = []
     for key, value in trailer_pairs(message):
         if key == "Image":
-            name, _, tag = value.rpartition(":")
-            builds.append(Build(Reference(name, tag)))
+            builds.append(Build(Reference(*_name_and_tag(value))))
         elif builds and key == "Digest":
             builds[-1] = replace(builds[-1], reference=replace(builds[-1].reference, digest=value))
         elif builds and key == "Source-Commit":
@@ -146,7 +153,7 @@ def writer_of(messages: Iterable[str], where: str, reference: Reference) -> str 
         image, digest, writer = "", "", None
         for key, value in trailer_pairs(message):
             if key == "Image":
-                image, digest, writer = value.rpartition(":")[0], "", None
+                (image, _), digest, writer = _name_and_tag(value), "", None
             elif key == "Digest":
                 digest = value
             elif key == "Written-By":

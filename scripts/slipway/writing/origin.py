@@ -109,7 +109,9 @@ def check_soak(origin: Origin, target: Environment, moment: datetime) -> None:
     """Raise `NotLive`, with the time at which it may go, unless it has run for as long as the target asks."""
     if not target.soak:
         return
-    path, asks = policy_path(target.name), f"{target.name} asks for {target.soak}"
+    from slipway.policy.environment import shown_duration
+
+    path, asks = policy_path(target.name), f"{target.name} asks for {shown_duration(target.soak)} of soak"
     if origin.since is None:
         message = f"since when {origin.where} has this is not known, and {asks}"
         raise NotLive(message, path=path, fix="wait for its next change, or have the soak time changed")
