@@ -7,7 +7,7 @@ PYTEST  := $(VENV)/bin/python -m pytest
 
 .DEFAULT_GOAL := help
 
-.PHONY: help up down status test test-fast bench soak lint venv tools lock
+.PHONY: help up down status test test-fast bench coverage soak lint venv tools lock
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-fast: venv tools ## The inner loop: no platform, nothing that starts server
 bench: venv ## Measure against what a user would run instead
 	@$(SLIPWAY) up
 	@$(VENV)/bin/python -m tests.perf
+
+coverage: venv tools ## Branches of the edit and git modules that no test takes, each with its reason
+	@$(VENV)/bin/python -m tests.branch_coverage
 
 soak: venv ## Twenty rollouts under load
 	@$(SLIPWAY) up

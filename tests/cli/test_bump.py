@@ -137,6 +137,21 @@ def test_digests_folder_of_the_pipeline_is_read(bump, deploy, registry, tmp_path
     assert refused(bump("--digests", str(tmp_path / "pushes")), 2, "no *.json")
 
 
+def test_images_of_two_applications_land_where_they_belong(bump, deploy, registry):
+    """Each overlay gets its own image in one commit; one that has its image already is not spoken of."""
+    other = "overlays/dev/other/kustomization.yaml"
+    files = {DEV: kustomization((BACKEND, "v0", NOTHING)), other: kustomization((FRONTEND, "v0", NOTHING))}
+    deploy.commit("one image each", files)
+    new = {image: registry.push(image, "v1") for image in (BACKEND, FRONTEND)}
+    assert bump(f"{BACKEND}=:v1", f"{FRONTEND}=:v1").returncode == 0
+    assert new[BACKEND] in deploy.read(DEV) and new[FRONTEND] in deploy.read(other)
+    assert FRONTEND not in deploy.read(DEV) and BACKEND not in deploy.read(other)
+    registry.push(BACKEND, "v2", created="2026-11-24T10:00:00Z")
+    done = bump(f"{BACKEND}=:v2", f"{FRONTEND}=:v1", "--build", "2")
+    assert done.returncode == 0 and "already at v1" in done.stdout, done.stderr
+    assert "Image: " + FRONTEND not in deploy.message() and f"Image: {BACKEND}:v2" in deploy.message()
+
+
 def test_dry_run_survives_a_connection_that_fails_while_files_are_read(
     bump, deploy, registry, tmp_path, monkeypatch
 ):

@@ -259,6 +259,17 @@ def test_lost_answer_counts_as_landed_under_later_commits(deploy, tmp_path, monk
     assert deploy.count == 3 and git("rev-parse", "main^", cwd=deploy.path).strip() == landed.commit
 
 
+def test_credentials_that_may_only_read_are_refused_at_once(deploy, tmp_path, monkeypatch):
+    """A push that is denied is asked for once, and the variables to set are named."""
+    log = fake_git(tmp_path, monkeypatch, 'echo "fatal: Authentication failed for x" >&2; exit 128')
+    with (
+        RemoteRepo(deploy.url) as repo,
+        pytest.raises(RemoteRefused, match="SLIPWAY_GIT_USERNAME|wants cred"),
+    ):
+        repo.update(append("# mine\n"))
+    assert log.read_text() == "push\n" and deploy.count == 1
+
+
 def test_dropped_connection_is_repeated(deploy, tmp_path, monkeypatch):
     """A push that did not arrive is made again."""
     fake_git(tmp_path, monkeypatch, 'echo "error: RPC failed; HTTP 502" >&2; exit 1')
