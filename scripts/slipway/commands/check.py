@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -29,12 +28,13 @@ def command(paths, repo, changed_since, as_json, sarif, junit, no_cache, workers
 
     Example: slipway check --changed-since origin/main
     """
+    from slipway.commands._bar import Bar
     from slipway.gate.check import Check, Selection, default_cache
     from slipway.gate.check_cache import CheckCache
 
     root = (repo or _root(Path.cwd())).resolve()
     selection = Selection(_relative(paths, root), _changed(root, changed_since))
-    bar = _Bar()
+    bar = Bar("overlays")
     with CheckCache(None if no_cache else default_cache()) as cache:
         check = Check(root, cache, workers=workers, progress=bar.show)
         report = check.run(selection)
@@ -83,25 +83,3 @@ def _changed(root: Path, revision: str | None) -> frozenset[str] | None:
     from slipway.git.checkout import Checkout
 
     return frozenset(Checkout(root).changed_since(revision))
-
-
-class _Bar:
-    """How far the rendering is, on a terminal in one line, elsewhere a line every 30 seconds."""
-
-    def __init__(self) -> None:
-        self.started = self.shown = time.monotonic()
-        self.live = sys.stderr.isatty()
-
-    def show(self, done: int, total: int) -> None:
-        """Tell, five times a second at most."""
-        now = time.monotonic()
-        if now - self.shown < (0.2 if self.live else 30):
-            return
-        self.shown = now
-        line = f"rendered {done} of {total} overlays ({now - self.started:.0f} s)"
-        click.echo(f"\r\x1b[K{line}" if self.live else f"  … {line}", err=True, nl=not self.live)
-
-    def clear(self) -> None:
-        """Leave the terminal as it was."""
-        if self.live and self.shown > self.started:
-            click.echo("\r\x1b[K", err=True, nl=False)

@@ -171,6 +171,11 @@ def _sarif_location(finding: Finding) -> dict[str, object]:
     return location
 
 
+def printable(text: str) -> str:
+    """The text without characters that command a terminal or break XML."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 def _printable(finding: Finding) -> Finding:
     """The finding without characters that command a terminal or break XML: texts come from files of others."""
     texts = (finding.file, finding.object, finding.message, finding.fix)

@@ -63,6 +63,25 @@ class Checkout:
         )
         return [path for listing in listings for path in self._git(*listing).stdout.split("\0") if path]
 
+    def files(self, commit: str) -> dict[str, str]:
+        """Every file and link of a commit by path, with its content's id; of another repository, the commit there."""
+        shown = self._git("ls-tree", "-r", "-z", "--full-tree", commit).stdout
+        return {
+            path: head[-40:] for head, _, path in (row.partition("\t") for row in shown.split("\0") if row)
+        }
+
+    def blob(self, oid: str) -> bytes:
+        """The content of a file by its id."""
+        return self._git("cat-file", "blob", oid).stdout.encode()
+
+    def merge_base(self, one: str, other: str) -> str:
+        """The commit that two branches have in common; raises `InvalidInput` when they have none."""
+        found = self._git("merge-base", one, other, check=False).stdout.strip()
+        if not found:
+            fix = "fetch more of their history, or compare two commits with BASE..HEAD"
+            raise InvalidInput(f"{one[:12]} and {other[:12]} have no commit in common here", fix=fix)
+        return found
+
     def entries(self, tree: str) -> list[TreeEntry]:
         """The entries of a tree, not recursive."""
         rows = self._git("ls-tree", "-z", tree).stdout.split("\0")
@@ -94,9 +113,10 @@ class Checkout:
         tree, *names = merged.stdout.split("\0")
         return tree, sorted({n for n in names[: names.index("")]}) if merged.returncode else []
 
-    def messages(self, commit: str) -> list[str]:
-        """The messages of a commit and its ancestors, newest first."""
-        return self._git("log", "--first-parent", "--format=%B%x00", commit).stdout.split("\0")
+    def messages(self, commit: str, *, limit: int | None = None, merged: bool = False) -> list[str]:
+        """The messages of a commit and its ancestors, newest first; with `merged` also those that merges brought."""
+        options = [*([] if merged else ["--first-parent"]), *([f"--max-count={limit}"] if limit else [])]
+        return self._git("log", *options, "--format=%B%x00", commit).stdout.split("\0")
 
     def fetch(self, url: str, branch: str) -> str | None:
         """Fetch a remote branch's objects and return its tip; None where the branch does not exist."""
