@@ -269,7 +269,9 @@ def test_a_warm_run_renders_only_what_the_change_reaches(deploy, cache, monkeypa
     for _ in range(2):
         done: list[int] = []
         with CheckCache(cache / "own.sqlite") as kept:
-            compare(deploy.root, "base", "HEAD", cache=kept, progress=lambda now, _, done=done: done.append(now))
+            compare(
+                deploy.root, "base", "HEAD", cache=kept, progress=lambda now, _, done=done: done.append(now)
+            )
         counts.append(len(done))
     argocd = 2
     assert counts[1] <= 6 + argocd < counts[0]

@@ -6,7 +6,8 @@ import base64
 from urllib.parse import quote, urlsplit
 
 from slipway.errors import InvalidInput, RemoteRefused
-from slipway.forge.pull_requests import TOKEN, AlreadyOpen, PullRequest
+from slipway.forge.conversation import Conversation
+from slipway.forge.pull_requests import TOKEN, AlreadyOpen, Proposed, PullRequest
 from slipway.git.access import environment_credentials
 from slipway.rest import Rest
 
@@ -25,17 +26,19 @@ def version(api: str) -> str | None:
         return None
 
 
-class Gitea:
+class Gitea(Conversation):
     """The pull requests of one repository; without a token, Git's own credentials are used."""
 
     def __init__(self, api: str, owner: str, name: str, token: str | None = None):
-        self._rest = Rest(
+        rest = Rest(
             api,
             {"Authorization": _authorization(token)},
             name=f"Gitea ({urlsplit(api).netloc})",
             login=_LOGIN,
         )
-        self._pulls = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}/pulls"
+        repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
+        super().__init__(rest, repository, {"limit": _PAGE})
+        self._pulls = f"{repository}/pulls"
 
     def find(self, branch: str, base: str) -> PullRequest | None:
         """The open pull request that would bring `branch` of this repository into `base`."""
@@ -66,6 +69,11 @@ class Gitea:
         """The same pull request with another title and body."""
         answer = self._rest.ask("PATCH", f"{self._pulls}/{number}", json={"title": title, "body": body})
         return _pull_request(answer.json())
+
+    def proposed(self, number: int) -> Proposed:
+        """What a pull request brings now."""
+        data = self._rest.ask("GET", f"{self._pulls}/{number}").json()
+        return Proposed.read(data, _pull_request(data).state)
 
 
 def _authorization(token: str | None) -> str:

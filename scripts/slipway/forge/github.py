@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import quote, urlsplit
 
 from slipway.errors import InvalidInput, RemoteRefused
-from slipway.forge.pull_requests import TOKEN, Address, AlreadyOpen, PullRequest
+from slipway.forge.conversation import Conversation
+from slipway.forge.pull_requests import TOKEN, Address, AlreadyOpen, Proposed, PullRequest
 from slipway.rest import Rest, told
 
 _LOGIN = f"set {TOKEN} to a token with the permission to write pull requests"
@@ -16,7 +17,7 @@ def default_api(address: Address) -> str:
     return "https://api.github.com" if address.host == "github.com" else f"https://{address.host}/api/v3"
 
 
-class GitHub:
+class GitHub(Conversation):
     """The pull requests of one repository."""
 
     def __init__(self, api: str, owner: str, name: str, token: str | None = None):
@@ -28,8 +29,10 @@ class GitHub:
             "X-GitHub-Api-Version": "2022-11-28",
         }
         self._owner = owner
-        self._rest = Rest(api, headers, name=f"GitHub ({urlsplit(api).netloc})", login=_LOGIN)
-        self._pulls = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}/pulls"
+        rest = Rest(api, headers, name=f"GitHub ({urlsplit(api).netloc})", login=_LOGIN)
+        repository = f"/repos/{quote(owner, safe='')}/{quote(name, safe='')}"
+        super().__init__(rest, repository, {"per_page": 100})
+        self._pulls = f"{repository}/pulls"
 
     def find(self, branch: str, base: str) -> PullRequest | None:
         """The open pull request that would bring `branch` of this repository into `base`."""
@@ -57,6 +60,11 @@ class GitHub:
         """The same pull request with another title and body."""
         answer = self._rest.ask("PATCH", f"{self._pulls}/{number}", json={"title": title, "body": body})
         return _pull_request(answer.json())
+
+    def proposed(self, number: int) -> Proposed:
+        """What a pull request brings now."""
+        data = self._rest.ask("GET", f"{self._pulls}/{number}").json()
+        return Proposed.read(data, _pull_request(data).state)
 
 
 def _pull_request(data: dict) -> PullRequest:

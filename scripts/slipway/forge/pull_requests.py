@@ -31,6 +31,27 @@ class PullRequest:
         return dict(self.__dict__)
 
 
+@dataclass(frozen=True)
+class Proposed:
+    """What a pull request brings: the commit at its head, the branch it goes to, who opened it and its labels."""
+
+    number: int
+    url: str
+    state: Literal["open", "merged", "closed"]
+    title: str
+    author: str
+    head: str
+    base: str
+    labels: tuple[str, ...]
+
+    @classmethod
+    def read(cls, data: dict, state: Literal["open", "merged", "closed"]) -> Proposed:
+        """From what both forges answer."""
+        labels = tuple(sorted(label["name"] for label in data.get("labels") or []))
+        who, head, base = data["user"]["login"], data["head"]["sha"], data["base"]["ref"]
+        return cls(data["number"], data["html_url"], state, data["title"], who, head, base, labels)
+
+
 class AlreadyOpen(Exception):
     """Somebody opened the same pull request a moment ago."""
 
@@ -46,6 +67,15 @@ class Forge(Protocol):
 
     def update(self, number: int, title: str, body: str) -> PullRequest:
         """The same with another title and body (Markdown)."""
+
+    def proposed(self, number: int) -> Proposed:
+        """What a pull request brings now."""
+
+    def comment(self, number: int, marker: str, body: str) -> tuple[str, bool]:
+        """Have one comment of this user that begins with `marker`; its address, and whether it is new."""
+
+    def set_status(self, sha: str, context: str, state: str, description: str, url: str | None) -> None:
+        """Say of a commit that `context` is pending, success, failure or error."""
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,20 @@ class Check:
     """One run over a work tree."""
 
     def __init__(
-        self, root: Path, cache: CheckCache, *, workers: int | None = None, progress: Progress | None = None
+        self,
+        root: Path,
+        cache: CheckCache,
+        *,
+        workers: int | None = None,
+        progress: Progress | None = None,
+        lasting: bool = True,
     ):
+        """`lasting` tells whether the work tree will be looked at again, so that its files' stamps are kept."""
         self.root = root
         self.cache = cache
         self.workers = workers
         self.progress = progress or (lambda done, total: None)
+        self.lasting = lasting
         self.graph = Graph()
         self.rendered = 0
         self._policies: dict[str, object] = {}
@@ -65,7 +73,7 @@ class Check:
         shown = [overlays[path] for path in chosen] + ([] if selection.paths else list(argocd.values()))
         report = self._report(shown, self._below(whole, selection), today or date.today())
         report.overlays = len(chosen)
-        if self.files.hashed:
+        if self.files.hashed and self.lasting:
             self.cache.keep_stamps(self.root, self.files.stamps)
         if self.rendered:
             self.cache.forget_old()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +84,41 @@ class Checkout:
             raise InvalidInput(f"{one[:12]} and {other[:12]} have no commit in common here", fix=fix)
         return found
 
+    @staticmethod
+    def make_bare(folder: Path) -> None:
+        """Make a bare repository, if there is none yet."""
+        run(["git", "init", "--quiet", "--bare", "--template=", folder])
+
+    def lay_out(self, commit: str, folder: Path) -> None:
+        """Write the files of a commit into a new folder, as they are; no hook, filter or index of anybody takes part."""
+        folder.mkdir(parents=True)
+        index = folder.with_name(f"{folder.name}.index")
+        # A user's settings could name programs that Git runs on every file.
+        env = {"GIT_INDEX_FILE": str(index), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        git = ["git", "-c", f"core.hooksPath={os.devnull}", "-c", f"core.attributesFile={os.devnull}"]
+        run([*git, "-C", self.path, "read-tree", commit], env=env)
+        place = ["--work-tree", folder.absolute()]
+        run([*git, "-C", self.path, *place, "checkout-index", "--all"], env=env, timeout=300)
+        index.unlink()
+
+    def changed_between(self, one: str, other: str) -> list[str]:
+        """The files in which two commits differ."""
+        shown = self._git("diff-tree", "-r", "--name-only", "--no-renames", "-z", one, other).stdout
+        return [path for path in shown.split("\0") if path]
+
+    def added_lines(self, one: str, other: str, pattern: re.Pattern[str]) -> list[str]:
+        """The lines like a pattern that `other` has and `one` had not, as `path: line`."""
+        shown = self._git(
+            "diff-tree", "-r", "-p", "-U0", "--no-renames", "--no-ext-diff", "--no-textconv", one, other
+        )
+        found, path = [], ""
+        for line in shown.stdout.splitlines():
+            if line.startswith("+++ "):
+                path = line.removeprefix("+++ ").removeprefix("b/")
+            elif line.startswith("+") and pattern.search(line):
+                found.append(f"{path}: {line[1:].strip()}")
+        return found
+
     def entries(self, tree: str) -> list[TreeEntry]:
         """The entries of a tree, not recursive."""
         rows = self._git("ls-tree", "-z", tree).stdout.split("\0")
@@ -120,8 +157,12 @@ class Checkout:
 
     def fetch(self, url: str, branch: str) -> str | None:
         """Fetch a remote branch's objects and return its tip; None where the branch does not exist."""
+        return self.fetch_ref(url, f"refs/heads/{branch}")
+
+    def fetch_ref(self, url: str, ref: str) -> str | None:
+        """The same for any reference, such as the head of a pull request."""
         with command_env(environment_credentials(), url) as env:
-            listed = self._remote("ls-remote", url, f"refs/heads/{branch}", env=env).stdout.split()
+            listed = self._remote("ls-remote", url, ref, env=env).stdout.split()
             if not listed:
                 return None
             self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", url, listed[0], env=env)
