@@ -101,13 +101,13 @@ class Platform:
             return api.post(path, json=body).raise_for_status().json()["number"]
 
     def merge(self, number: int) -> None:
-        """Merge a pull request as the operator, once the forge says that it can be."""
+        """Merge a pull request as the operator, once the gate has passed it and the forge says that it can be."""
         path = f"/repos/{config.ORGANISATION}/deploy/pulls/{number}/merge"
         with self.api("operator") as api:
             eventually(
                 lambda: api.post(path, json={"Do": "rebase"}).status_code == 200,
-                30,
-                f"pull request {number} merges",
+                180,
+                f"pull request {number} merges: {config.FORGE_URL}/{config.ORGANISATION}/deploy/pulls/{number}",
             )
 
     def version(self, environment: str) -> dict:

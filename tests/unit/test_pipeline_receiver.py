@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ SECRET = "s3cret-of-the-hook"
 HARNESS = """#!/bin/sh
 # Takes the harness's arguments and ends with the word that the commit's file `outcome` holds.
 while [ $# -gt 0 ]; do case $1 in --repo) repo=$2;; --commit) commit=$2;; --build-dir) home=$2;; esac; shift; done
+echo "judging ${CHANGE_ID:-nothing} of $BUILD_URL" > $home/change; mkdir -p $home/archive/out; echo page > $home/archive/out/diff.html
 echo "building $commit since ${SLIPWAY_SINCE:-nothing} with $COLOUR" > $home/log
 while [ -e "$HOLD" ]; do sleep 0.05; done
 outcome=$(git -C $repo show $commit:outcome)
@@ -31,7 +33,7 @@ printf '{"status": "%s", "stages": [{"name": "Test", "status": "%s"}], "error": 
 class Receiver:
     """A receiver process with its own state, source repository and port."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, **more: object):
         self.folder = folder
         self.source = folder / "source"
         self.source.mkdir()
@@ -51,7 +53,7 @@ class Receiver:
             "harness": str(folder / "harness"),
             "environment": {"HOLD": str(self.hold), "COLOUR": "blue"},
             "keep": 5,
-        }
+        } | more
         self.process: subprocess.Popen | None = None
 
     def git(self, *arguments: str) -> str:
@@ -106,6 +108,16 @@ class Receiver:
         body = json.dumps(payload | changes).encode()
         made = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Gitea-Event": event, "X-Gitea-Signature": made if signature is None else signature}
+        return httpx.post(f"http://{self.address}/hook", content=body, headers=headers)
+
+    def propose(self, number: int, head: str, action: str = "opened", **changes) -> httpx.Response:
+        """Deliver what Gitea would send for a pull request."""
+        pull = {"title": "a change", "state": "open", "head": {"sha": head}, "base": {"ref": "main"}}
+        payload = {"action": action, "number": number, "pull_request": pull | changes}
+        payload["repository"] = {"full_name": "slipway/deploy"}
+        body = json.dumps(payload).encode()
+        made = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"X-Gitea-Event": "pull_request", "X-Gitea-Signature": made}
         return httpx.post(f"http://{self.address}/hook", content=body, headers=headers)
 
     def until(self, condition, seconds: float = 10):
@@ -332,3 +344,66 @@ def test_settings_that_cannot_be_trusted_are_refused(tmp_path, change, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def gate(tmp_path):
+    receiver = Receiver(tmp_path, event="pull_request", repository="slipway/deploy", jenkinsfile="ci/gate")
+    receiver.main = receiver.commit()
+    yield receiver.start()
+    receiver.stop()
+
+
+def test_a_pull_request_is_judged_by_the_source_s_main(gate):
+    """The build is of the head, the Jenkinsfile is that of the branch, and the number is known to it."""
+    gate.propose(7, "a" * 40)
+    build = gate.finished(1)
+    assert (build["status"], build["commit"], build["change"]) == ("success", "a" * 40, 7)
+    assert f"building {gate.main}" in gate.get("builds/1/log")
+    shown = (gate.folder / "state/builds/1/change").read_text()
+    assert shown == f"judging 7 of http://{gate.address}/builds/1/\n"
+
+
+def test_a_waiting_pull_request_gives_way_to_its_own_news_only(gate):
+    """Another pull request's build is not lost, the same one's older commit is."""
+    gate.hold.touch()
+    gate.propose(1, "a" * 40)
+    gate.until(lambda: gate.get("builds/1")["status"] == "running")
+    for number, head in ((2, "b"), (3, "c"), (2, "d")):
+        gate.propose(number, head * 40, "synchronized")
+    gate.hold.unlink()
+    ends = {n: gate.finished(n) for n in (1, 2, 3, 4)}
+    assert [ends[n]["status"] for n in ends] == ["success", "superseded", "success", "success"]
+    assert (ends[3]["change"], ends[4]["change"], ends[4]["commit"]) == (3, 2, "d" * 40)
+
+
+def test_a_label_has_the_same_commit_judged_again(gate):
+    """Also while it is being judged, since the label may have come too late for that."""
+    gate.propose(1, "a" * 40)
+    gate.finished(1)
+    assert gate.propose(1, "a" * 40, "label_updated").status_code == 202
+    assert gate.finished(2)["status"] == "success"
+
+
+@pytest.mark.parametrize("change", [{"state": "closed"}, {"base": {"ref": "other"}}, {"action": "assigned"}, {"action": "closed"}])  # fmt: skip
+def test_what_changes_no_verdict_is_ignored(gate, change):
+    action = change.pop("action", "opened")
+    assert "ignored" in gate.propose(1, "a" * 40, action, **change).json()
+    assert gate.get("builds") == []
+
+
+def test_a_push_is_nothing_to_the_gate_and_a_pull_request_nothing_to_the_pipeline(gate, idle):
+    assert gate.push(gate.main).json() == {"ignored": "not a pull request"}
+    assert idle.propose(1, "a" * 40).json() == {"ignored": "not a push"}
+
+
+def test_archived_files_are_served_and_nothing_else(gate):
+    """By name from the archive; no way leads out of it."""
+    gate.propose(1, "a" * 40)
+    gate.finished(1)
+    answer = httpx.get(f"http://{gate.address}/builds/1/artifact/out/diff.html")
+    assert answer.text == "page\n" and answer.headers["content-type"].startswith("text/html")
+    for path in ("out/none", "../log", "..%2flog", "out/../../log", "/etc/passwd"):
+        plain = http.client.HTTPConnection(gate.address)  # which sends a path as it is
+        plain.request("GET", f"/builds/1/artifact/{path}")
+        assert plain.getresponse().status == 404, path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from slipway.gate.contexts import CHECK, DIFF
 from slipway.gate.diff_result import COMMENT_LIMIT
 from slipway.gate.findings import Finding, printable
 from slipway.gate.prune import LABEL
@@ -36,8 +37,6 @@ def comment(outcome: Outcome, details_url: str | None) -> str:
 
 def described(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Each status by its context: state and description."""
-    from slipway.gate.pull_request import CHECK, DIFF
-
     if outcome.conflicts:
         said = f"conflicts in {', '.join(outcome.conflicts[:3])}"
         return {CHECK: ("failure", said), DIFF: ("failure", said)}

@@ -13,15 +13,13 @@ from slipway.errors import InvalidInput, SlipwayError
 from slipway.forge.pull_requests import Forge, Proposed
 from slipway.gate.check import Check, Selection
 from slipway.gate.check_cache import CheckCache
+from slipway.gate.contexts import CHECK, DIFF
 from slipway.gate.diff import compare
 from slipway.gate.diff_result import DiffResult
 from slipway.gate.findings import Report
 from slipway.gate.gate_comment import MARKER, comment, described
 from slipway.gate.prune import LABEL
 from slipway.git.checkout import Checkout
-
-CHECK, DIFF = "slipway/check", "slipway/diff"
-"""The statuses that branch protection requires."""
 
 _WAIVER = re.compile(r"slipway(\.dev/waive-|: waive )")
 

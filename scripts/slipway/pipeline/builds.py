@@ -1,4 +1,4 @@
-"""The builds of the local pipeline: a queue of one, a folder for each, and the worker that runs them."""
+"""The builds of the local pipeline: a queue of one for each pull request, a folder for each, and their worker."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Build:
     started: str | None = None
     finished: str | None = None
     error: str | None = None
+    change: int | None = None
+    """The pull request; None for a build of the branch."""
 
 
 Runner = Callable[[Build, Path], tuple[str, str | None]]
@@ -36,7 +38,7 @@ Runner = Callable[[Build, Path], tuple[str, str | None]]
 
 
 class Builds:
-    """The builds below one folder; at most one runs and at most one, the newest, waits."""
+    """The builds below one folder; at most one runs, and the newest of the branch and of each pull request waits."""
 
     def __init__(self, folder: Path, runner: Runner, keep: int = 20):
         self.folder = folder
@@ -49,9 +51,11 @@ class Builds:
     def submit(self, wanted: Wanted) -> Build:
         """Queue a commit; one that waits already gives way, one that is queued, running or built is not repeated."""
         with self._changed:
-            known = self.all()
+            known = [b for b in self.all() if b.change == wanted.change]
             same = next((b for b in known if b.commit == wanted.commit), None)
-            if same and same.status in ("queued", "running", "success"):
+            # A pull request is judged anew, since its labels and its base may be others by now.
+            enough = ("queued", "running", "success") if wanted.change is None else ("queued",)
+            if same and same.status in enough:
                 return same
             since = wanted.since
             for waiting in (b for b in known if b.status == "queued"):
@@ -59,7 +63,8 @@ class Builds:
                     replace(waiting, status="superseded", finished=_now(), error=f"{wanted.commit} is newer")
                 )
                 since = waiting.since
-            build = Build(self._next(), wanted.commit, since, wanted.message, "queued", _now())
+            number, text = self._next(), wanted.message
+            build = Build(number, wanted.commit, since, text, "queued", _now(), change=wanted.change)
             self._save(build)
             self._changed.notify_all()
             return build
@@ -96,7 +101,7 @@ class Builds:
         with self._changed:
             while not (queued := [b for b in self.all() if b.status == "queued"]):
                 self._changed.wait()
-            build = replace(queued[0], status="running", started=_now())
+            build = replace(queued[-1], status="running", started=_now())
             self._save(build)
         try:
             status, error = self.runner(build, self.home(build.number))
@@ -111,12 +116,13 @@ class Builds:
 
     def _resume(self) -> None:
         """After a restart: what ran is marked, and built again unless something newer waits."""
-        queued = any(b.status == "queued" for b in self.all())
+        queued = {b.change for b in self.all() if b.status == "queued"}
         for build in [b for b in self.all() if b.status == "running"]:
             self._save(replace(build, status="aborted", finished=_now(), error="the receiver was restarted"))
-            if not queued:
-                queued = True
-                self._save(Build(self._next(), build.commit, build.since, build.message, "queued", _now()))
+            if build.change not in queued:
+                queued.add(build.change)
+                fresh = replace(build, number=self._next(), status="queued", received=_now(), started=None)
+                self._save(fresh)
 
     def _next(self) -> int:
         """The next number; it never goes back, even when every folder was removed."""

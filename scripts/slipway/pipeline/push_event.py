@@ -1,4 +1,4 @@
-"""What a push webhook asks for: a build of a commit, or nothing, with the reason. No I/O."""
+"""What a webhook asks for: a build of a commit or of a pull request, or nothing, with the reason. No I/O."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _NOTHING = "0" * 40
 
 @dataclass(frozen=True)
 class Wanted:
-    """A commit to build; `since` is where the branch was before, None if it is new."""
+    """A commit to build; `since` is where the branch was before, None if it is new, `change` its pull request."""
 
     commit: str
     since: str | None
     message: str
+    change: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,28 @@ def decide(payload: dict, repository: str, branch: str, guard: Guard) -> Wanted 
     head = payload.get("head_commit") or (commits[0] if commits else {})
     message = (head.get("message") or "").splitlines()
     return Wanted(after, None if before == _NOTHING else before, message[0] if message else "")
+
+
+_ACTIONS = ("opened", "reopened", "synchronized", "synchronize", "edited", "label_updated", "label_cleared", "labeled", "unlabeled")  # fmt: skip
+"""What may change the gate's answer, as Gitea and GitHub call it."""
+
+
+def decide_pull_request(payload: dict, repository: str, branch: str) -> Wanted | Ignored:
+    """What to do about a pull request's event: it is judged again after every push, label and change of its base."""
+    try:
+        name, action = payload["repository"]["full_name"], payload["action"]
+        number, title = payload["number"], payload["pull_request"]["title"]
+        head, base = payload["pull_request"]["head"]["sha"], payload["pull_request"]["base"]["ref"]
+        state = payload["pull_request"]["state"]
+    except (KeyError, TypeError) as exc:
+        raise InvalidInput(f"not a pull request event: {exc} is missing") from exc
+    if name != repository:
+        return Ignored(f"{name} is not {repository}")
+    if base != branch:
+        return Ignored(f"{base} is not branch {branch}")
+    if action not in _ACTIONS or state != "open":
+        return Ignored(f"{action} of a pull request that is {state}")
+    return Wanted(head, None, f"#{number}: {title}", int(number))
 
 
 def _files(commit: dict) -> list[str] | None:

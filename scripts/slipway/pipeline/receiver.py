@@ -1,8 +1,9 @@
-"""The webhook receiver of the local platform: a push to the source repository runs its Jenkinsfile.
+"""The webhook receiver of the local platform: a push, or a pull request, runs a Jenkinsfile.
 
     python -m slipway.pipeline.receiver --config FILE
 
-POST /hook (Gitea push, signed) queues a build; GET /builds, /builds/N, /builds/N/log and /healthz answer.
+POST /hook (Gitea event, signed) queues a build; GET /builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE and
+/healthz answer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import click
 import yaml
@@ -26,9 +28,10 @@ from slipway.errors import CommandFailed, InvalidInput, MachineError, SlipwayErr
 from slipway.git.access import command_env
 from slipway.pipeline import config as pipeline_config
 from slipway.pipeline.builds import Build, Builds
-from slipway.pipeline.push_event import Ignored, decide, genuine
+from slipway.pipeline.push_event import Ignored, decide, decide_pull_request, genuine
 from slipway.proc import redact, run
 
+_ROUTES = "/builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE, /healthz"
 _LARGEST = 25 << 20
 _BUILD_SECONDS = 2 * 3600
 _STATUS = {"SUCCESS": "success", "ABORTED": "aborted"}
@@ -41,6 +44,9 @@ class Settings(BaseModel):
 
     listen: str = Field(pattern=r"^[0-9a-zA-Z.:-]+:\d+$")
     state: Path
+    event: Literal["push", "pull_request"] = "push"
+    """What is built: every push to the branch, or every pull request to it, by the Jenkinsfile of the source's branch."""
+    jenkinsfile: str = "ci/Jenkinsfile"
     repository: str = "slipway/source"
     branch: str = "main"
     clone_url: str
@@ -92,10 +98,15 @@ class Pipeline:
         self._fetch()
         settings = self.settings
         credentials = ["--credentials", settings.credentials] if settings.credentials else []
+        commit, more = build.commit, {"BUILD_URL": f"http://{settings.listen}/builds/{build.number}/"}
+        if build.change is not None:
+            commit = run(["git", "-C", self.mirror, "rev-parse", settings.branch]).stdout.strip()
+            more["CHANGE_ID"] = str(build.change)
         command = [
             settings.harness,
+            *("--jenkinsfile", settings.jenkinsfile),
             *("--repo", self.mirror),
-            *("--commit", build.commit),
+            *("--commit", commit),
             *("--branch", settings.branch),
             *("--build-dir", home),
             *("--number", str(build.number)),
@@ -103,8 +114,8 @@ class Pipeline:
             *("--parent", str(os.getpid())),
             *credentials,
         ]
-        since = {"SLIPWAY_SINCE": build.since} if build.since else {}
-        done = run(command, env=settings.environment | since, timeout=_BUILD_SECONDS, check=False)
+        more |= {"SLIPWAY_SINCE": build.since} if build.since else {}
+        done = run(command, env=settings.environment | more, timeout=_BUILD_SECONDS, check=False)
         result = home / "result.json"
         if not result.is_file():
             return "failed", redact(
@@ -164,11 +175,13 @@ class Handler(BaseHTTPRequestHandler):
             return self._json(404, {"error": "POST /hook"})
         if not genuine(body, self.headers.get("X-Gitea-Signature"), self.server.secret):
             return self._json(401, {"error": "X-Gitea-Signature does not match"})
-        if self.headers.get("X-Gitea-Event") != "push":
-            return self._json(200, {"ignored": "not a push"})
+        settings = self.server.settings
+        if self.headers.get("X-Gitea-Event") != settings.event:
+            return self._json(200, {"ignored": f"not a {settings.event.replace('_', ' ')}"})
         try:
-            settings = self.server.settings
-            wanted = decide(json.loads(body), settings.repository, settings.branch, self.server.rules)
+            where = (json.loads(body), settings.repository, settings.branch)
+            is_push = settings.event == "push"
+            wanted = decide(*where, self.server.rules) if is_push else decide_pull_request(*where)
         except (ValueError, InvalidInput) as exc:
             return self._json(400, {"error": str(exc)})
         if isinstance(wanted, Ignored):
@@ -190,10 +203,22 @@ class Handler(BaseHTTPRequestHandler):
             elif parts[0] == "builds" and parts[2:] == ["log"]:
                 log = builds.home(int(parts[1])) / "log"
                 self._send(200, "text/plain; charset=utf-8", log.read_bytes() if log.is_file() else b"")
+            elif parts[0] == "builds" and parts[2:3] == ["artifact"] and len(parts) > 3:
+                self._artifact(builds.home(int(parts[1])) / "archive", Path(*parts[3:]))
             else:
-                self._json(404, {"error": "GET /builds, /builds/N, /builds/N/log, /healthz"})
+                self._json(404, {"error": f"GET {_ROUTES}"})
         except (ValueError, FileNotFoundError):
             self._json(404, {"error": "no such build"})
+
+    def _artifact(self, archive: Path, name: Path) -> None:
+        """A file that the build archived; what came from a pull request runs nothing but its own page's script."""
+        file = (archive / name).resolve()
+        if not file.is_relative_to(archive.resolve()) or not file.is_file():
+            raise FileNotFoundError(name)
+        kind = {".html": "text/html", ".json": "application/json", ".sarif": "application/json"}.get(
+            file.suffix
+        )
+        self._send(200, f"{kind or 'text/plain'}; charset=utf-8", file.read_bytes())
 
     def _json(self, status: int, data: object) -> None:
         self._send(status, "application/json", json.dumps(data).encode())

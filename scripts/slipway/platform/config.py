@@ -14,6 +14,7 @@ REGISTRY_PORT = 5000
 FORGE_PORT = 3000
 AWS_PORT = 4566
 PIPELINE_PORT = 8090
+GATE_PORT = 8091
 BALANCER_PORTS = {"slipway-prod": 8080, "slipway-staging": 8081, "slipway-dev": 8082}
 """Load balancer name to the port it gets on 127.0.0.1."""
 

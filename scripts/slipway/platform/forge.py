@@ -12,6 +12,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from slipway import toolchain
 from slipway.errors import CommandFailed, StateError, Unreachable
+from slipway.gate.contexts import CHECK, DIFF
 from slipway.platform import config
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program
@@ -20,6 +21,10 @@ from slipway.proc import run
 USER = "nobody"
 ADMIN = "slipway-admin"
 BOT = "slipway-bot"
+GATE = "slipway-gate"
+"""Comments on pull requests and sets statuses; may push to no protected branch."""
+PULL_REQUEST = ("pull_request", "pull_request_sync", "pull_request_label")
+"""The events of Gitea that have the gate judge a pull request again."""
 PEOPLE = {
     "developer": "pushes to the source repository",
     "operator": "reviews and merges in the deploy repository",
@@ -159,7 +164,7 @@ LEVEL = Warn
         """
         self._bootstrap()
         with self.client() as api:
-            for name in (*PEOPLE, BOT):
+            for name in (*PEOPLE, BOT, GATE):
                 self._user(api, name)
             _ensure(
                 api.post("/orgs", json={"username": config.ORGANISATION, "visibility": "public"}), 201, 422
@@ -168,7 +173,7 @@ LEVEL = Warn
                 body = {"name": name, "default_branch": "main", "auto_init": False, "private": False}
                 _ensure(api.post(f"/orgs/{config.ORGANISATION}/repos", json=body), 201, 409)
             self._grant(api, "source", "developer", "write")
-            for name in (*PEOPLE, BOT):
+            for name in (*PEOPLE, BOT, GATE):
                 self._grant(api, "deploy", name, "write")
             self._protect(api)
             for name, wanted in hooks.items():
@@ -222,6 +227,14 @@ LEVEL = Warn
         if api.get(f"{path}/main").status_code == 404:
             _ensure(api.post(path, json=rule), 201)
 
+    def require_gate(self, gate: dict) -> None:
+        """Announce pull requests of the deploy repository to the gate, and let none be merged that it did not pass."""
+        path = f"/repos/{config.ORGANISATION}/deploy/branch_protections/main"
+        with self.client() as api:
+            self._hooks(api, "deploy", [gate])
+            rule = {"enable_status_check": True, "status_check_contexts": [CHECK, DIFF]}
+            _ensure(api.patch(path, json=rule), 200)
+
     def _hooks(self, api: httpx.Client, repository: str, wanted: list[dict]) -> None:
         path = f"/repos/{config.ORGANISATION}/{repository}/hooks"
         present = {hook["config"]["url"] for hook in _ensure(api.get(path), 200).json()}
@@ -241,11 +254,11 @@ LEVEL = Warn
         return f"{self.url}/{config.ORGANISATION}/{repository}.git"
 
 
-def hook(kind: str, url: str, secret: str) -> dict:
-    """A webhook for pushes as Gitea's API takes it; `kind` is `gitea` or `gogs`."""
+def hook(kind: str, url: str, secret: str, *events: str) -> dict:
+    """A webhook as Gitea's API takes it, for pushes unless told otherwise; `kind` is `gitea` or `gogs`."""
     return {
         "type": kind,
-        "events": ["push"],
+        "events": list(events or ["push"]),
         "config": {"url": url, "content_type": "json", "secret": secret},
     }
 

@@ -12,7 +12,7 @@ from slipway import toolchain
 from slipway.errors import Unreachable
 from slipway.paths import PYTHON
 from slipway.platform import config
-from slipway.platform.forge import BOT, Forge
+from slipway.platform.forge import BOT, GATE, Forge
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program
 from slipway.proc import run
@@ -20,6 +20,8 @@ from slipway.proc import run
 BASE = f"http://{config.HOST}:{config.PIPELINE_PORT}"
 URL = f"{BASE}/hook"
 NAME = "pipeline"
+GATE_URL = f"http://{config.HOST}:{config.GATE_PORT}/hook"
+GATE_NAME = "gate"
 
 
 def prepare(state: Path, forge: Forge, secrets: Secrets) -> None:
@@ -38,6 +40,30 @@ def prepare(state: Path, forge: Forge, secrets: Secrets) -> None:
             "PATH": f"{PYTHON.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
             "SLIPWAY_DEPLOY_REPO": forge.remote("deploy"),
             "SLIPWAY_PYTHON_IMAGE": f"oci-archive:{base_image(state)}",
+        },
+    }
+    (folder / "receiver.yaml").write_text(json.dumps(settings, indent=2))
+
+
+def prepare_gate(state: Path, forge: Forge, secrets: Secrets) -> None:
+    """The same for the gate, which judges pull requests of the deploy repository."""
+    folder = state / GATE_NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    secrets.get("gate-webhook")
+    store = {"deploy-gate": {"username": GATE, "password": secrets.get(f"forge-{GATE}")}}
+    secrets.put("gate-credentials", json.dumps(store))
+    settings = {
+        "listen": f"{config.HOST}:{config.GATE_PORT}",
+        "state": str(folder),
+        "event": "pull_request",
+        "jenkinsfile": "ci/Jenkinsfile.deploy",
+        "repository": f"{config.ORGANISATION}/deploy",
+        "clone_url": forge.remote("source"),
+        "secret_file": str(secrets.path("gate-webhook")),
+        "credentials": str(secrets.path("gate-credentials")),
+        "environment": {
+            "PATH": f"{PYTHON.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}",
+            "SLIPWAY_DEPLOY_REPO": forge.remote("deploy"),
         },
     }
     (folder / "receiver.yaml").write_text(json.dumps(settings, indent=2))
@@ -77,10 +103,10 @@ def signing_key(secrets: Secrets) -> Path:
     return key
 
 
-def program(state: Path) -> Program:
-    """What the supervisor runs."""
-    file = state / NAME / "receiver.yaml"
-    return Program(NAME, [PYTHON, "-m", "slipway.pipeline.receiver", "--config", file])
+def programs(state: Path) -> list[Program]:
+    """What the supervisor runs: the pipeline and the gate."""
+    receiver = [PYTHON, "-m", "slipway.pipeline.receiver", "--config"]
+    return [Program(name, [*receiver, state / name / "receiver.yaml"]) for name in (NAME, GATE_NAME)]
 
 
 def builds() -> list[dict]:

@@ -25,6 +25,7 @@ LISTENERS = {
     (config.HOST, config.FORGE_PORT): "forge",
     (config.HOST, config.AWS_PORT): "AWS API",
     (config.HOST, config.PIPELINE_PORT): "pipeline",
+    (config.HOST, config.GATE_PORT): "gate",
     **{("127.0.0.1", port): f"load balancer {name}" for name, port in config.BALANCER_PORTS.items()},
 }
 

@@ -56,6 +56,7 @@ def addresses(state: Path) -> dict[str, str]:
         "forge": config.FORGE_URL,
         "Argo CD (API)": argocd.URL,
         "pipeline": f"http://{config.HOST}:{config.PIPELINE_PORT}/builds",
+        "gate": f"http://{config.HOST}:{config.GATE_PORT}/builds",
         "registry": config.REGISTRY_URL,
         "AWS API": config.AWS_URL,
         "kubeconfig": str(state / "kubeconfig"),

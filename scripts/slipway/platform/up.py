@@ -36,7 +36,7 @@ from slipway.platform import (
     registry,
 )
 from slipway.platform.down import MARK, down, end_leftovers, note_absent, refuse_unknown_folder
-from slipway.platform.forge import BOT, Forge, hook
+from slipway.platform.forge import BOT, PULL_REQUEST, Forge, hook
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program, Supervisor
 from slipway.proc import run
@@ -125,6 +125,7 @@ class Up:
             registry.prepare(self.state)
             self.forge.prepare()
             pipeline.prepare(self.state, self.forge, self.secrets)
+            pipeline.prepare_gate(self.state, self.forge, self.secrets)
             embedded = not self.external or self.node.initialised()
             if embedded:
                 if not self.node.initialised():
@@ -135,7 +136,7 @@ class Up:
                 registry.program(self.state),
                 self.forge.program(),
                 *_balancer(self.state),
-                pipeline.program(self.state),
+                *pipeline.programs(self.state),
             ]
             os.environ[MARK] = str(self.state)
             self.supervisor.start(programs)
@@ -196,6 +197,10 @@ class Up:
         with self.steps.step("first delivery to every environment") as step:
             if not delivery.spread(self.forge, self.secrets):
                 step.note("all have one")
+        # Only now, or the first delivery would wait for the gate while the machine is at its busiest.
+        self.forge.require_gate(
+            hook("gitea", pipeline.GATE_URL, self.secrets.get("gate-webhook"), *PULL_REQUEST)
+        )
         self._published.write_text(head)
 
     def _serve(self) -> None:
