@@ -9,7 +9,7 @@ abstract class DeclarativeScript extends Script {
 }
 
 class Harness {
-    static final List<String> VALUES = ['jenkinsfile', 'repo', 'commit', 'branch', 'build-dir', 'number', 'job', 'credentials',
+    static final List<String> VALUES = ['jenkinsfile', 'script', 'repo', 'commit', 'branch', 'build-dir', 'number', 'job', 'credentials',
                                         'parent']
 
     static int main(List<String> args) {
@@ -18,7 +18,7 @@ class Harness {
             def options = parse(args)
             def build = prepare(options)
             def text = options.jenkinsfile ? new File(options.jenkinsfile as String).getText('UTF-8') :
-                git(['-C', build.repo, 'show', "${build.commit}:ci/Jenkinsfile".toString()])
+                git(['-C', build.repo, 'show', "${build.commit}:${build.script}".toString()])
             def check = Check.read(build.script, text)
             if (check.findings) return refuse(check.findings, build)
             return run(text, build, options)
@@ -69,7 +69,7 @@ class Harness {
         def commit = options.commit ?: git(['-C', repo, 'rev-parse', 'HEAD']).trim()
         [home: home, workspace: workspace, temporary: temporary, archive: new File(home, 'archive'), repo: repo,
          commit: commit, branch: options.branch ?: 'main', number: (options.number ?: '1') as int,
-         job: options.job ?: 'source', script: options.jenkinsfile ?: 'ci/Jenkinsfile']
+         job: options.job ?: 'source', script: options.jenkinsfile ?: options.script ?: 'ci/Jenkinsfile']
     }
 
     static int run(String text, Map build, Map options) {

@@ -104,7 +104,7 @@ class Pipeline:
             more["CHANGE_ID"] = str(build.change)
         command = [
             settings.harness,
-            *("--jenkinsfile", settings.jenkinsfile),
+            *("--script", settings.jenkinsfile),
             *("--repo", self.mirror),
             *("--commit", commit),
             *("--branch", settings.branch),
