@@ -49,16 +49,27 @@ def hand_over_key(forge: Forge, secrets: Secrets) -> bool:
     return bool(missing)
 
 
+_FAILED = ("failed", "aborted")
+
+
 def wait_for_build(forge: Forge, commit: str, advance: Advance, seconds: float = 900) -> None:
-    """Wait until the pipeline has built the source commit; raises `PipelineFailed` with the end of its log."""
+    """Wait until the pipeline has built the source commit, which an earlier failure does not keep it from.
+
+    Raises `PipelineFailed` with what the failed stage printed.
+    """
     deadline, asked = time.monotonic() + seconds, time.monotonic()
+    past = pipeline.build_of(commit)
+    failed = past["number"] if past and past["status"] in _FAILED else 0
+    if failed:
+        forge.redeliver("source")
     while time.monotonic() < deadline:
         build = pipeline.build_of(commit)
+        build = build if build and build["number"] > failed else None
         if build and build["status"] == "superseded":
             build = pipeline.builds()[0]  # a newer push, which contains this commit
         if build and build["status"] == "success":
             return
-        if build and build["status"] in ("failed", "aborted"):
+        if build and build["status"] in _FAILED:
             raise PipelineFailed(
                 f"build {build['number']} of {commit[:12]} {build['status']}: {pipeline.why(build)}",
                 fix=f"the whole log: {pipeline.BASE}/builds/{build['number']}/log",

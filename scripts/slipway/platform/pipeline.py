@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 
 from slipway import toolchain
 from slipway.errors import Unreachable
-from slipway.paths import PYTHON
+from slipway.paths import CHECKOUT, PYTHON
 from slipway.platform import config
 from slipway.platform.forge import BOT, GATE, Forge
 from slipway.platform.secrets import Secrets
@@ -104,9 +105,14 @@ def signing_key(secrets: Secrets) -> Path:
 
 
 def programs(state: Path) -> list[Program]:
-    """What the supervisor runs: the pipeline and the gate."""
+    """What the supervisor runs: the pipeline and the gate, started anew when their code has changed."""
     receiver = [PYTHON, "-m", "slipway.pipeline.receiver", "--config"]
-    return [Program(name, [*receiver, state / name / "receiver.yaml"]) for name in (NAME, GATE_NAME)]
+    code = hashlib.sha256()
+    for folder in ("pipeline", "git"):
+        for file in sorted((CHECKOUT / "scripts" / "slipway" / folder).glob("*.py")):
+            code.update(file.read_bytes())
+    env = {"SLIPWAY_CODE": code.hexdigest()}
+    return [Program(name, [*receiver, state / name / "receiver.yaml"], env) for name in (NAME, GATE_NAME)]
 
 
 def builds() -> list[dict]:
