@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +16,7 @@ from slipway.rest import Rest
 from slipway.writing.lineage import parse_time
 
 SERVER, TOKEN = "ARGOCD_SERVER", "ARGOCD_AUTH_TOKEN"
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _LOGIN = f"set {TOKEN} to the token of an account that may get applications"
 
 
@@ -32,6 +35,7 @@ class Application:
     operating: bool
     errors: tuple[str, ...]
     images: tuple[str, ...]
+    deployed_revision: str | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -71,6 +75,60 @@ class Application:
         return None
 
 
+@dataclass(frozen=True)
+class Operation:
+    """The last sync, or the one that runs; `phase` is Running, Succeeded, Failed, Error or Terminating."""
+
+    phase: str
+    message: str
+    revision: str | None
+    started: datetime | None
+    finished: datetime | None
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A Pod; `images` are (name, digest), `reason` is what the kubelet or Argo CD says of it."""
+
+    name: str
+    healthy: bool
+    reason: str
+    images: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A workload that makes Pods of these images; `done` when only the newest Pods run, all of them ready.
+
+    `problem` is why it is degraded, empty when it is not.
+    """
+
+    name: str
+    desired: int
+    done: bool
+    images: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An Application with its workloads and Pods; `can_sync` is None when Argo CD did not tell."""
+
+    app: Application
+    operation: Operation | None
+    workloads: tuple[Rollout, ...]
+    pods: tuple[Pod, ...]
+    can_sync: bool | None
+
+    def rollouts(self, names: Collection[str]) -> list[Rollout]:
+        """The workloads that run one of these images."""
+        return [one for one in self.workloads if set(one.images) & set(names)]
+
+    def desired(self, names: Collection[str]) -> int:
+        """How many Pods with one of these images there should be."""
+        return sum(one.desired for one in self.rollouts(names))
+
+
 class ArgoCD:
     """Argo CD's server; it is only ever asked."""
 
@@ -83,6 +141,28 @@ class ArgoCD:
     def application(self, name: str) -> Application:
         """One application; raises `RemoteRefused` without the right to see it, `Unreachable` without an answer."""
         return parse_application(self._rest.ask("GET", f"/applications/{quote(name, safe='')}").json())
+
+    def observe(self, name: str) -> Observed:
+        """One application with all that decides whether it is live; raises as `application`."""
+        path = f"/applications/{quote(name, safe='')}"
+        data = self._rest.ask("GET", path).json()
+        nodes = self._rest.ask("GET", f"{path}/resource-tree").json().get("nodes") or []
+        windows = self._rest.ask("GET", f"{path}/syncwindows").json()
+        workloads = [self._workload(path, node) for node in nodes if node.get("kind") in _WORKLOADS]
+        pods = [_pod(node) for node in nodes if node.get("kind") == "Pod"]
+        can_sync = windows.get("canSync", False) if windows else None
+        return Observed(parse_application(data), _operation(data), tuple(workloads), tuple(pods), can_sync)
+
+    def _workload(self, path: str, node: dict) -> Rollout:
+        """A workload as it is in the cluster; one that just went is done, and wants nothing."""
+        asked = {"namespace": node.get("namespace", ""), "resourceName": node["name"], "kind": node["kind"]}
+        asked |= {"version": node.get("version", "v1"), "group": node.get("group", "")}
+        answer = self._rest.ask("GET", f"{path}/resource", 404, params=asked)
+        if answer.status_code == 404:
+            return Rollout(node["name"], 0, True, ())
+        health = _part(node, "health")
+        problem = health.get("message") or "degraded" if health.get("status") == "Degraded" else ""
+        return replace(_rollout(json.loads(answer.json()["manifest"])), problem=problem)
 
 
 def open_argocd(server: str | None = None) -> ArgoCD:
@@ -116,7 +196,54 @@ def parse_application(data: dict) -> Application:
         operating=bool(data.get("operation")) or phase in ("Running", "Terminating"),
         errors=tuple(f"{c['type']}: {c.get('message', '')}".strip() for c in conditions),
         images=tuple(_part(status, "summary").get("images") or ()),
+        deployed_revision=history[-1].get("revision"),
     )
+
+
+def _operation(data: dict) -> Operation | None:
+    state = _part(_part(data, "status"), "operationState")
+    if not state:
+        return None
+    revision = _part(state, "syncResult").get("revision") or _part(_part(state, "operation"), "sync").get(
+        "revision"
+    )
+    times = (parse_time(state.get(key)) for key in ("startedAt", "finishedAt"))
+    return Operation(state.get("phase") or "", state.get("message") or "", revision, *times)
+
+
+def _pod(node: dict) -> Pod:
+    health = _part(node, "health")
+    told = {item.get("name"): item.get("value") for item in node.get("info") or []}
+    status = told.get("Status Reason") or health.get("status") or "no status"
+    ready = f", {told['Containers']} containers ready" if told.get("Containers") else ""
+    reason = f"{status}{ready}" + (f": {health['message']}" if health.get("message") else "")
+    images = []
+    for text in node.get("images") or []:
+        with suppress(InvalidInput):
+            reference = parse(text)
+            images.append((reference.name, reference.digest))
+    return Pod(node["name"], health.get("status") == "Healthy", reason, tuple(images))
+
+
+def _rollout(live: dict) -> Rollout:
+    """From the object in the cluster; what the controller has not looked at since it changed is not done."""
+    metadata, spec, status = _part(live, "metadata"), _part(live, "spec"), _part(live, "status")
+    if live.get("kind") == "DaemonSet":
+        desired = status.get("desiredNumberScheduled", 0)
+        updated, every = status.get("updatedNumberScheduled", 0), status.get("currentNumberScheduled", 0)
+        ready = status.get("numberReady", 0)
+    else:
+        desired = spec.get("replicas", 1)
+        updated, every = status.get("updatedReplicas", 0), status.get("replicas", 0)
+        ready = status.get("readyReplicas", 0)
+    seen = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    template = _part(_part(spec, "template"), "spec")
+    images = []
+    for container in [*(template.get("initContainers") or []), *(template.get("containers") or [])]:
+        with suppress(InvalidInput):
+            images.append(parse(container.get("image") or "").name)
+    done = seen and updated == every == ready == desired
+    return Rollout(metadata.get("name") or "", desired, done, tuple(images))
 
 
 def _part(data: dict, key: str) -> dict:

@@ -93,6 +93,11 @@ class Platform:
         answer = self.write("developer", "source", f"apps/board/notes/{time.time_ns()}.md", text, message)
         return answer.raise_for_status().json()["commit"]["sha"]
 
+    @staticmethod
+    def branch(name: str) -> str:
+        """A name for a branch that no earlier run has used."""
+        return f"{name}-{time.time_ns()}"
+
     def pull_request(self, branch: str, title: str) -> int:
         """Open a pull request on the deploy repository as the developer; returns its number."""
         with self.api("developer") as api:

@@ -13,6 +13,9 @@ BREAK = """patches:
     kind: Deployment
     name: board-backend
   patch: |-
+    - op: add
+      path: /metadata/annotations/slipway.dev~1waive-rollout-deadlines
+      value: a test must not wait longer; until 2099-01-01
     - op: replace
       path: /spec/progressDeadlineSeconds
       value: 20
@@ -26,10 +29,14 @@ def test_the_old_pods_serve_the_result_is_failed_and_a_revert_heals(platform: Pl
     """The new Pods start and never get ready: users see nothing, the forge and Argo CD say what is wrong."""
     good, _ = platform.read("deploy", OVERLAY)
     before = platform.settled("dev-board")["status"]["sync"]["revision"]
-    message = "dev: a backend that never answers"
-    written = platform.write("developer", "deploy", OVERLAY, good + BREAK, message, new_branch="broken")
+    message, broken_branch, healing = (
+        "dev: a backend that never answers",
+        platform.branch("broken"),
+        platform.branch("heal"),
+    )
+    written = platform.write("developer", "deploy", OVERLAY, good + BREAK, message, new_branch=broken_branch)
     written.raise_for_status()
-    platform.merge(platform.pull_request("broken", message))
+    platform.merge(platform.pull_request(broken_branch, message))
 
     def degraded() -> dict | None:
         found = platform.application("dev-board")["status"]
@@ -45,9 +52,9 @@ def test_the_old_pods_serve_the_result_is_failed_and_a_revert_heals(platform: Pl
     )
 
     platform.write(
-        "developer", "deploy", OVERLAY, good, "Revert the backend that never answers", new_branch="heal"
+        "developer", "deploy", OVERLAY, good, "Revert the backend that never answers", new_branch=healing
     )
-    platform.merge(platform.pull_request("heal", "Revert the backend that never answers"))
+    platform.merge(platform.pull_request(healing, "Revert the backend that never answers"))
     eventually(
         lambda: platform.application("dev-board")["status"]["sync"]["revision"] != broken,
         120,

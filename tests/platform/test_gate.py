@@ -35,13 +35,13 @@ def verdict(platform: Platform, number: int, sha: str, wanted: dict[str, str]) -
 
 def test_a_pull_request_that_breaks_a_rule_is_merged_only_after_its_fix(platform: Platform) -> None:
     """Refused by the forge, explained in a comment, fixed by a second commit, merged; the comment is the same one."""
-    text, _ = platform.read("deploy", DEPLOYMENT)
+    text, branch = platform.read("deploy", DEPLOYMENT)[0], platform.branch("writable")
     assert RULE in text
     broken = platform.write(
         "developer", "deploy", DEPLOYMENT, text.replace(RULE, "readOnlyRootFilesystem: false"),
-        "board: a root that can be written", new_branch="writable",
+        "board: a root that can be written", new_branch=branch,
     ).raise_for_status().json()["commit"]["sha"]  # fmt: skip
-    number = platform.pull_request("writable", "A root that can be written")
+    number = platform.pull_request(branch, "A root that can be written")
     first = verdict(platform, number, broken, {CHECK: "failure", DIFF: "success"})
     assert first["user"]["login"] == "slipway-gate" and "Must not be merged" in first["body"]
     assert "read-only-root" in first["body"] and DEPLOYMENT in first["body"]
@@ -52,7 +52,7 @@ def test_a_pull_request_that_breaks_a_rule_is_merged_only_after_its_fix(platform
 
     fixed = platform.write(
         "developer", "deploy", DEPLOYMENT, text + "# Its root stays read-only.\n",
-        "board: the root is read-only again", branch="writable",
+        "board: the root is read-only again", branch=branch,
     ).raise_for_status().json()["commit"]["sha"]  # fmt: skip
     second = verdict(platform, number, fixed, {CHECK: "success", DIFF: "success"})
     assert second["id"] == first["id"] and "May be merged" in second["body"]
@@ -63,12 +63,12 @@ def test_a_pull_request_that_breaks_a_rule_is_merged_only_after_its_fix(platform
 def test_the_comment_leads_to_the_whole_difference(platform: Platform) -> None:
     """The page is served by the gate's build, and shows what the comment shows."""
     overlay = "overlays/dev/board/kustomization.yaml"
-    text, _ = platform.read("deploy", overlay)
+    text, branch = platform.read("deploy", overlay)[0], platform.branch("note")
     edited = text + "commonAnnotations:\n  example.org/note: a note\n"
     sha = platform.write(
-        "developer", "deploy", overlay, edited, "dev: a note", new_branch="note"
+        "developer", "deploy", overlay, edited, "dev: a note", new_branch=branch
     ).raise_for_status().json()["commit"]["sha"]  # fmt: skip
-    number = platform.pull_request("note", "A note")
+    number = platform.pull_request(branch, "A note")
     with platform.api("operator") as api:
 
         def link() -> str | None:

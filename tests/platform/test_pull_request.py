@@ -21,17 +21,21 @@ def test_a_merged_pull_request_deploys(platform: Platform) -> None:
         "    - op: add\n      path: /metadata/annotations/example.org~1seen\n"
         f'      value: "{value}"\n'
     )
-    message = "dev: leave a mark on the frontend"
-    platform.write("developer", "deploy", OVERLAY, edited, message, new_branch="mark").raise_for_status()
-    platform.merge(platform.pull_request("mark", message))
+    message, mark, unmark = (
+        "dev: leave a mark on the frontend",
+        platform.branch("mark"),
+        platform.branch("unmark"),
+    )
+    platform.write("developer", "deploy", OVERLAY, edited, message, new_branch=mark).raise_for_status()
+    platform.merge(platform.pull_request(mark, message))
 
     def marked() -> bool:
         found = platform.cluster.get("--namespace", "dev", "deployment", "board-frontend")
         return found["metadata"]["annotations"].get("example.org/seen") == value
 
     eventually(marked, 90, "the annotation from the pull request is in the cluster")
-    platform.write("developer", "deploy", OVERLAY, text, "dev: take the mark away", new_branch="unmark")
-    platform.merge(platform.pull_request("unmark", "dev: take the mark away"))
+    platform.write("developer", "deploy", OVERLAY, text, "dev: take the mark away", new_branch=unmark)
+    platform.merge(platform.pull_request(unmark, "dev: take the mark away"))
     platform.settled("dev-board")
 
 
