@@ -36,6 +36,7 @@ class Application:
     errors: tuple[str, ...]
     images: tuple[str, ...]
     deployed_revision: str | None = None
+    compared: datetime | None = None
 
     @property
     def since(self) -> datetime | None:
@@ -197,6 +198,7 @@ def parse_application(data: dict) -> Application:
         errors=tuple(f"{c['type']}: {c.get('message', '')}".strip() for c in conditions),
         images=tuple(_part(status, "summary").get("images") or ()),
         deployed_revision=history[-1].get("revision"),
+        compared=parse_time(status.get("reconciledAt")),
     )
 
 

@@ -43,9 +43,12 @@ def images(frame: dict) -> dict[str, tuple[str, str]]:
 class ReplayedArgo(JsonServer):
     """Argo CD's API of one application; every question for the application steps on, up to the last frame."""
 
-    def __init__(self, frames_: list[dict], step: bool = False):
+    def __init__(self, frames_: list[dict], step: bool = False, compared: datetime | None = None):
         super().__init__()
-        self.frames, self.step, self.at = frames_, step, 0
+        self.frames, self.step, self.at = copy.deepcopy(frames_), step, 0
+        for frame in self.frames:  # the recording is older than the commits of a test
+            moment = compared or datetime.now(UTC) + timedelta(seconds=2)
+            frame["application"]["status"]["reconciledAt"] = moment.isoformat(timespec="seconds")
 
     def answer(self, method, path, asked, body):
         if TOKEN not in (self.requests[-1][2] or ""):
@@ -188,6 +191,15 @@ def test_C4_a_render_error_is_shown_though_health_is_green(world):
     assert frame["application"]["status"]["health"]["status"] == "Healthy"
     code, one = ask(world, [frame])
     assert (code, one["state"]) == (1, "render-failed") and "missing.yaml" in one["text"]
+
+
+def test_C4_a_render_error_of_an_older_commit_is_not_ours(world):
+    """The condition names no commit: found before ours was written, it says nothing about ours."""
+    recorded = frames(UNRENDERED)
+    world.bump(images(recorded[0]))
+    with ReplayedArgo([recorded[1]], compared=datetime(2020, 1, 1, tzinfo=UTC)) as argo:
+        done = world.live(argo, SOURCE, "--env", "dev", "--json")
+    assert done.returncode == 5 and verdict(done)["state"] == "waiting"
 
 
 def test_C10_a_closed_window_is_blocked_until_it_opens_and_no_failure(tmp_path):

@@ -1,4 +1,4 @@
-"""How long `slipway check` takes, beside the loop that a person would write, and how it grows.
+"""How long `slipway check` and `slipway diff` take, beside the loop that a person would write, and how they grow.
 
 The loop is `kustomize build | kubeconform` with the pinned binaries and the same schemas; it is measured on a
 hundred overlays and scaled to all. Its output must be what the render helper makes, byte for byte. Times include
@@ -37,6 +37,7 @@ TARGETS = {
     "loop / cold": (">=", 20),
     "warm, one overlay changed, seconds": ("<=", 1.0),
     "warm, one base changed, seconds": ("<=", 1.5),
+    "diff of one base, warm, seconds": ("<=", 1.5),
     "peak memory, MB": ("<=", 600),
 }
 
@@ -52,11 +53,13 @@ def measure(apps: int = APPS, growth: Sequence[int] = GROWTH) -> dict[str, objec
             repository.after_change("overlays/prod/app-00007/kustomization.yaml") for _ in range(ROUNDS)
         ]
         base = [repository.after_change("base/app-00009/service.yaml") for _ in range(ROUNDS)]
+        diffs = repository.diffs(ROUNDS)
     scaled = loop * cold.overlays / sampled
     values = {
         "loop / cold": scaled / cold.seconds,
         "warm, one overlay changed, seconds": statistics.median(overlay),
         "warm, one base changed, seconds": statistics.median(base),
+        "diff of one base, warm, seconds": statistics.median(diffs[1:]),
         "peak memory, MB": cold.megabytes,
     }
     return {
@@ -70,6 +73,8 @@ def measure(apps: int = APPS, growth: Sequence[int] = GROWTH) -> dict[str, objec
             "warm, nothing changed": [round(seconds, 3) for seconds in unchanged],
             "warm, one overlay changed": [round(seconds, 3) for seconds in overlay],
             "warm, one base changed": [round(seconds, 3) for seconds in base],
+            "diff of one base, cold": round(diffs[0], 2),
+            "diff of one base, warm": [round(seconds, 3) for seconds in diffs[1:]],
         },
         "values": {what: round(value, 2) for what, value in values.items()},
         "met": {what: _met(what, value) for what, value in values.items()},
@@ -87,6 +92,7 @@ def grown(apps: int) -> dict[str, object]:
             "overlays": cold.overlays,
             "cold seconds": round(cold.seconds, 2),
             "one overlay changed, seconds": round(statistics.median(warm), 3),
+            "diff of one base, seconds": round(statistics.median(repository.diffs(3)[1:]), 3),
             "peak memory, MB": round(cold.megabytes),
         }
 
@@ -170,6 +176,29 @@ class Repository:
         report = json.loads(output)
         assert report["findings"] == [], report["findings"][:3]
         return Run(seconds, meter.stop(), report["overlays"], report["counts"]["valid"])
+
+    def diffs(self, rounds: int) -> list[float]:
+        """Seconds of `slipway diff` over commits that change one base each; the first learns what reaches what."""
+        self._git("init", "--quiet")
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message", "everything")
+        return [self._diff(number) for number in range(rounds + 1)]
+
+    def _diff(self, number: int) -> float:
+        file = self.root / f"base/app-{number + 20:05d}/service.yaml"
+        file.write_text(file.read_text().replace("port: 80", f"port: 80{number + 10}"))
+        self._git("commit", "--quiet", "--all", "--message", "one base")
+        env = os.environ | {"SLIPWAY_CACHE": str(self.cache)}
+        argv = [SLIPWAY, "diff", "HEAD~1", "--json", "--repo", self.root]
+        started = time.monotonic()
+        done = subprocess.run(argv, stdout=subprocess.PIPE, env=env, check=True)
+        seconds = time.monotonic() - started
+        assert len(json.loads(done.stdout)["environments"]) == 3
+        return seconds
+
+    def _git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "gc.auto=0"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.root, check=True)
 
     def after_change(self, name: str) -> float:
         """Seconds of a run after a change of one file."""

@@ -15,6 +15,7 @@ from slipway.pipeline import config, osv, waivers
 CI = Path(__file__).parents[2] / "ci"
 JENKINS = yaml.safe_load((CI / "jenkins.yaml").read_text())
 JENKINSFILE = (CI / "Jenkinsfile").read_text()
+GATE = (CI / "Jenkinsfile.deploy").read_text()
 PLUGIN_OF = {
     "timestamps()": "timestamper",
     "cleanWs()": "ws-cleanup",
@@ -47,7 +48,7 @@ def test_no_secret_is_written_into_the_controllers_configuration():
         for path, value in leaves(JENKINS)
         if path[-1] in ("password", "secret", "privateKey", "secretBytes")
     ]
-    assert len(secret) == 7
+    assert len(secret) == 8
     assert [path for path, value in secret if not re.fullmatch(r"\$\{[A-Z0-9_]+\}", str(value))] == []
 
 
@@ -62,7 +63,7 @@ def test_nobody_without_a_login_may_do_anything():
 
 def test_every_credential_of_the_jenkinsfile_exists_on_the_controller():
     """A missing id would be found by the first build in production only."""
-    used = set(re.findall(r"credentialsId: '([^']+)'", JENKINSFILE))
+    used = set(re.findall(r"credentialsId: '([^']+)'", JENKINSFILE + GATE))
     assert used
     assert used - set(credentials()) == set()
 
@@ -78,9 +79,11 @@ def test_the_agent_of_the_jenkinsfile_is_a_pod_that_cannot_reach_the_cluster():
 
 def test_the_job_runs_the_shipped_jenkinsfile_and_builds_no_fork():
     """The script path exists; forks are not discovered, so they get no credential."""
+    paths = [re.search(r"scriptPath\('([^']+)'\)", job["script"])[1] for job in JENKINS["jobs"]]
+    assert paths == ["ci/Jenkinsfile", "ci/Jenkinsfile.deploy"] and all(
+        (CI.parent / p).is_file() for p in paths
+    )
     script = JENKINS["jobs"][0]["script"]
-    path = re.search(r"scriptPath\('([^']+)'\)", script)[1]
-    assert (CI.parent / path).is_file()
     assert "ForkDiscovery" not in script
 
 

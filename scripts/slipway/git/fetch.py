@@ -80,6 +80,12 @@ class Tip:
             self._history = [Commit(ids[:40], text, tuple(ids[41:].split())) for ids, _, text in parts if ids]
         return self._history
 
+    def written(self, sha: str) -> datetime:
+        """When one of the commits that were fetched was written, by the committer's clock; UTC."""
+        return datetime.fromtimestamp(
+            int(self._reader.store.git("log", "-1", "--format=%ct", sha).stdout), UTC
+        )
+
     def last_change(self, path: str) -> datetime:
         """Since when the branch has at `path` what it has now, by the committer's clock; UTC.
 

@@ -128,9 +128,12 @@ def _place(tip: Tip, subject: Subject, policy, app: str, found: list[Place], ver
     if by_revision:
         newest = [commit.sha for commit in commits]
         since = newest[: newest.index(subject.commit) + 1]
-        found.append(Place(policy.name, app, policy, {ref.name: ref for ref in entries if ref.digest}, since))
+        wanted = {ref.name: ref for ref in entries if ref.digest}
+        found.append(Place(policy.name, app, policy, wanted, since, tip.written(since[-1])))
         return
-    place = Place(policy.name, app, policy, {ref.name: ref for ref in mine}, _since(commits, where, mine))
+    since = _since(commits, where, mine)
+    wanted = {ref.name: ref for ref in mine}
+    place = Place(policy.name, app, policy, wanted, since, tip.written(since[-1]))
     if all(map(subject.fits, mine)):
         found.append(place)
         return

@@ -17,6 +17,7 @@ STOPPED = ("blocked", "held", "superseded", "confirmation", "not-this-image")
 COMING = ("waiting", "rolling", "not-there", "not-built")
 """States: there; wrong, until somebody mends it; stopped, until somebody lets it go on; may still come by itself."""
 
+_SHA = re.compile(r"[0-9a-f]{40}")
 _RETRY = re.compile(r"Retrying attempt #(\d+)")
 """How Argo CD says that a sync failed and is tried again; the first failure may pass by itself."""
 
@@ -53,7 +54,7 @@ class Place:
     """One application in one environment as Git has it, and what is asked about there.
 
     `wanted` are the images, by name, that should run; `since` are the branch's commits from the newest back to the one
-    that brought them, in that order; Argo CD is right at any of them.
+    that brought them, in that order; Argo CD is right at any of them. `written` is when that one was.
     """
 
     environment: str
@@ -61,6 +62,7 @@ class Place:
     policy: Environment
     wanted: Mapping[str, Reference]
     since: Sequence[str]
+    written: datetime
 
 
 def judge(place: Place, seen: Observed, now: datetime) -> Verdict:
@@ -84,7 +86,10 @@ def judge(place: Place, seen: Observed, now: datetime) -> Verdict:
             "" if app.sync == "Synced" and not app.errors else "; a newer commit is not in the cluster yet"
         )
         return said(LIVE, f"{ready} of {wanted} Pods run exactly this{newer}", since=app.since)
-    if app.errors:
+    elsewhere = _SHA.fullmatch(app.revision or "") and app.revision not in place.since
+    # An error carries no commit: one that was found before ours was written is of another.
+    early = app.compared is not None and app.compared < place.written
+    if app.errors and not elsewhere and not early:
         fix = "correct the manifests; `slipway check` names file and line"
         return said("render-failed", app.errors[0], fix)
     if app.revision not in place.since:
