@@ -115,7 +115,7 @@ def test_no_change_says_so(diff, deploy):
     assert "nothing that is deployed changes" in diff().stdout
 
 
-def test_a_base_reaches_every_environment_in_the_order_of_the_policies(diff, deploy):
+def test_C24_a_base_reaches_every_environment_in_the_order_of_the_policies(diff, deploy):
     """One edit in a base is one change in each environment, and in no other application."""
     deploy.edit(SERVICE, "port: 80", "port: 81")
     deploy.commit()
@@ -126,6 +126,23 @@ def test_a_base_reaches_every_environment_in_the_order_of_the_policies(diff, dep
     assert [line for line in one["diff"] if line[0] in "+-"] == ["-  - port: 80", "+  - port: 81"] or any(
         "81" in line for line in one["diff"]
     )
+
+
+def test_C24_a_hook_is_an_object_like_any_other(diff, deploy):
+    """A Job that Argo CD runs around a sync is shown when it comes and when it changes."""
+    hook = (
+        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: before\n  annotations:\n"
+        "    argocd.argoproj.io/hook: PreSync\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n"
+        "      containers: [{name: a, image: registry.example/a:1}]\n"
+    )
+    (deploy.root / "overlays/dev/app-00000/hook.yaml").write_text(hook)
+    deploy.edit(OVERLAY.format("dev"), "resources:\n", "resources:\n- hook.yaml\n")
+    deploy.commit()
+    assert objects(answer(diff("--json"))) == {("added", "Job/dev/before")}
+    deploy.git("branch", "--force", "base")
+    deploy.edit("overlays/dev/app-00000/hook.yaml", "PreSync", "PostSync")
+    deploy.commit()
+    assert objects(answer(diff("--json"))) == {("changed", "Job/dev/before")}
 
 
 def test_images_come_first_with_the_commits_between(diff, deploy, tmp_path):
@@ -331,7 +348,7 @@ def test_hostile_content_stays_text(diff, deploy, tmp_path):
     assert block.index("</details><script>") < block.index("\n````\n")
 
 
-def test_three_hundred_overlays_fit_into_a_comment_and_all_are_in_the_page(cache, tmp_path, monkeypatch):
+def test_C23_three_hundred_overlays_fit_into_a_comment_and_all_are_in_the_page(cache, tmp_path, monkeypatch):
     """The comment stays under the forge's limit and says what it leaves out; the page has every object."""
     monkeypatch.setenv("SLIPWAY_CACHE", str(cache))
     big = Deploy(big_repo.build(tmp_path / "deploy", apps=100))

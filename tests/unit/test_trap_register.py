@@ -1,4 +1,4 @@
-"""Every known trap of the write path has a test that is named after it, or a reason why it cannot arise there.
+"""Every known trap of the write path and of the gate has a test that is named after it, or a reason why it cannot arise there.
 
 The ids are those of the project's list of traps: A is YAML and Kustomize, B is Git and CI, C is Argo CD, registry and
 runtime. A test belongs to every id that its name begins with: `test_A4_A5_…` shows both.
@@ -61,6 +61,11 @@ TRAPS = {
     "B16": "a validation that loses an exit status or a folder",
     "B17": "skipped counts as passed",
     "B18": "tests that only accept",
+    "C1": "the revision before is synced and healthy",
+    "C2": "healthy for a moment after the sync",
+    "C3": "waiting where there is nothing to wait for",
+    "C4": "a render error while health stays green",
+    "C7": "nearly everything is pruned",
     "C10": "a deny window looks like a failure",
     "C11": "a freeze in the server's time zone, or unreadable",
     "C12": "an environment that is not listed is open",
@@ -71,6 +76,8 @@ TRAPS = {
     "C18": "the registry expires what Git needs",
     "C19": "the wrong architecture",
     "C22": "success without checking",
+    "C23": "a comment that is too long is lost",
+    "C24": "a preview hides hooks, or changes of a base",
 }
 
 OTHERWISE_NAMED = {
@@ -104,8 +111,8 @@ def shown_by() -> dict[str, set[str]]:
 
 
 def test_the_list_is_whole():
-    """Groups A and B without a gap, and the part of C that concerns writing."""
-    group_c = (10, 11, 12, 14, 15, 16, 17, 18, 19, 22)
+    """Groups A and B without a gap, and what of C concerns writing and the gate."""
+    group_c = (1, 2, 3, 4, 7, 10, 11, 12, 14, 15, 16, 17, 18, 19, 22, 23, 24)
     ids = [*(f"A{n}" for n in range(1, 30)), *(f"B{n}" for n in range(1, 19)), *(f"C{n}" for n in group_c)]
     assert list(TRAPS) == ids
 
