@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from slipway import toolchain
@@ -172,6 +172,17 @@ class Gitea:
         request = Request(f"{self.url}/api/v1{path}", data, headers, method=method)
         with urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
+
+    def merge(self, pulls: str, number: int, how: str = "merge") -> None:
+        """Merge a pull request, once Gitea has worked out that it can; until then it answers 405."""
+        until = time.monotonic() + 30
+        while True:
+            try:
+                return self.api("POST", f"{pulls}/{number}/merge", Do=how)
+            except HTTPError as exc:
+                if exc.code != 405 or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def repository(self, name: str, files: Mapping[str, str]) -> Deploy:
         """A repository of the bot with one more commit, of these files, than Gitea makes."""

@@ -4,6 +4,10 @@ A bump, a full clone and a sparse clone write to the same generated repository, 
 machine; the remote is `git http-backend` on loopback, which wants a password. A full clone takes longer the longer the
 history is, so it is measured with ten bumps of each overlay behind it, and once more with none. The hundred writers go
 to a Gitea. Every time includes the start of all processes.
+
+How a bump grows with the repository is measured on a Gitea too, as people have one, and on the bare server. A part of
+it is the server's own: after a push Git walks every folder that was there before, to see that nothing is missing. That
+walk is measured by itself, with the command that the server runs.
 """
 
 from __future__ import annotations
@@ -20,8 +24,8 @@ from pathlib import Path
 
 from slipway import toolchain
 
-from tests.cli.bump_lab import HOST, Deploy, GitServer, Registry
-from tests.cli.storm_lab import Gitea, app_of, fleet, storm
+from tests.cli.bump_lab import HOST, Deploy, GitServer, Registry, git
+from tests.cli.storm_lab import BOT, Gitea, app_of, fleet, storm
 from tests.perf.generated import app_name, generate
 
 ROUNDS, WRITERS = 10, 100
@@ -31,7 +35,8 @@ TARGETS = {
     "full clone / bump": (">=", 25),
     "full clone without history / bump": (">=", 0),
     "bump / sparse clone": ("<=", 1.5),
-    "bump, 30,000 overlays / 30 overlays": ("<=", 1.2),
+    "bump on Gitea, 30,000 overlays / 30 overlays": ("<=", 1.2),
+    "bump on a bare server, 30,000 overlays / 30 overlays": ("<=", 1.2),
     "peak memory of a bump, MB": ("<=", 100),
     "100 at once / one after the other": ("<=", 2),
 }
@@ -45,15 +50,21 @@ def measure() -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name, Registry() as registry:
         with GitServer(Path(name), LOGIN) as server:
             bench = Bench(Path(name), server.url, registry)
-            times = bench.ways() | bench.growth()
-            memory = bench.memory()
+            times = bench.ways() | bench.growth("a bare server")
+            memory, walk = bench.memory(), bench.walk()
+        with Gitea(Path(name) / "forge") as gitea:
+            times |= on_gitea(gitea, registry).growth("Gitea")
         one_by_one, at_once = many(Path(name), registry)
     median = {way: round(statistics.median(seconds), 3) for way, seconds in times.items()}
     ratios = {
         "full clone / bump": median["full clone"] / median["bump"],
         "full clone without history / bump": median["full clone without history"] / median["bump"],
         "bump / sparse clone": median["bump"] / median["sparse clone"],
-        "bump, 30,000 overlays / 30 overlays": median["bump, 30,000 overlays"] / median["bump, 30 overlays"],
+        **{
+            f"bump on {where}, 30,000 overlays / 30 overlays": median[f"{where}, 30,000 overlays"]
+            / median[f"{where}, 30 overlays"]
+            for where in ("Gitea", "a bare server")
+        },
         "peak memory of a bump, MB": memory,
         "100 at once / one after the other": at_once / one_by_one,
     }
@@ -61,7 +72,8 @@ def measure() -> dict[str, object]:
         "what": "one bump beside a clone, and a hundred at once",
         "seconds": {way: [round(t, 3) for t in seconds] for way, seconds in times.items()},
         "median": median
-        | {"100 one after the other": round(one_by_one, 1), "100 at once": round(at_once, 1)},
+        | {"100 one after the other": round(one_by_one, 1), "100 at once": round(at_once, 1)}
+        | {"the server's own walk, 30,000 overlays": round(walk, 3)},
         "ratios": {what: round(value, 2) for what, value in ratios.items()},
         "met": {what: _met(what, value) for what, value in ratios.items()},
     }
@@ -83,23 +95,26 @@ def _met(what: str, value: float) -> bool:
 
 
 class Bench:
-    """Generated deploy repositories in `folder`, which `url` serves, and the ways to write to them."""
+    """Generated deploy repositories in `folder`, which `url` serves, and the ways to write to them.
 
-    def __init__(self, folder: Path, url: str, registry: Registry):
-        self.folder, self.url, self.registry = folder, url, registry
+    `create` tells the server of a repository before it is there.
+    """
+
+    def __init__(self, folder: Path, url: str, registry: Registry, login=LOGIN, create=lambda name: None):
+        self.folder, self.url, self.registry, self.create = folder, url, registry, create
         self.build = 0
         askpass = folder / "askpass"
         askpass.write_text(_ASKPASS)
         askpass.chmod(0o700)
         identity = {f"GIT_{who}_{what}": "b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        login = dict(zip(("SLIPWAY_GIT_USERNAME", "SLIPWAY_GIT_PASSWORD"), LOGIN, strict=True))
+        credentials = dict(zip(("SLIPWAY_GIT_USERNAME", "SLIPWAY_GIT_PASSWORD"), login, strict=True))
         registries = {"SLIPWAY_REGISTRY_MIRRORS": registry.mirrors, "DOCKER_CONFIG": str(folder)}
         plain = {
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_SYSTEM": os.devnull,
             "GIT_ASKPASS": str(askpass),
         }
-        self.env = os.environ | identity | login | registries | plain
+        self.env = os.environ | identity | credentials | registries | plain
 
     def ways(self) -> dict[str, list[float]]:
         """Seconds of a bump, a full clone and a sparse clone, on 3,000 overlays."""
@@ -115,13 +130,13 @@ class Bench:
             }
         )
 
-    def growth(self) -> dict[str, list[float]]:
+    def growth(self, where: str) -> dict[str, list[float]]:
         """Seconds of a bump on 30 and on 30,000 overlays."""
         small, large = self.repository(30, 1_000), self.repository(30_000, 1_000)
         return self._in_turn(
             {
-                "bump, 30 overlays": lambda n: self.bump(small, n),
-                "bump, 30,000 overlays": lambda n: self.bump(large, n),
+                f"{where}, 30 overlays": lambda n: self.bump(small, n),
+                f"{where}, 30,000 overlays": lambda n: self.bump(large, n),
             }
         )
 
@@ -181,7 +196,20 @@ class Bench:
         name = f"{overlays}-{bumps}.git"
         if (self.folder / name).exists():
             return Deploy(self.folder / name, f"{self.url}/{name}")
+        self.create(name.removesuffix(".git"))
         return generate(self.folder / name, f"{self.url}/{name}", overlays=overlays, bumps=bumps)
+
+    def walk(self) -> float:
+        """Seconds that a server spends after a push, to see that nothing is missing; median of five."""
+        deploy = self.repository(30_000, 1_000)
+        new, old = (git("rev-parse", name, cwd=deploy.path).strip() for name in ("main", "main~1"))
+        times = []
+        for _ in range(5):
+            begun = time.monotonic()
+            asked = f"{new}\n^{old}\n".encode()
+            git("rev-list", "--objects", "--stdin", "--quiet", cwd=deploy.path, input=asked)
+            times.append(time.monotonic() - begun)
+        return statistics.median(times)
 
     def memory(self) -> float:
         """The most that a bump and the processes it started held at one time, in MB; of three."""
@@ -198,6 +226,17 @@ class Bench:
             time.sleep(0.002)
         assert process.returncode == 0
         return peak / 1e6
+
+
+def on_gitea(gitea: Gitea, registry: Registry) -> Bench:
+    """The same on a forge: its hooks and its bookkeeping are part of every push."""
+
+    def create(name: str) -> None:
+        gitea.api("POST", "/user/repos", name=name, default_branch="main")
+
+    folder = gitea.folder / "repositories" / BOT
+    folder.mkdir(parents=True, exist_ok=True)
+    return Bench(folder, f"{gitea.url}/{BOT}", registry, (BOT, gitea.password), create)
 
 
 def many(folder: Path, registry: Registry) -> tuple[float, float]:

@@ -19,10 +19,8 @@ def verdict(platform: Platform, number: int, sha: str, wanted: dict[str, str]) -
     with platform.api("operator") as api:
 
         def told() -> dict | None:
-            listed = api.get(f"{REPOSITORY}/commits/{sha}/statuses", params={"sort": "recentupdate"}).json()
-            states: dict[str, str] = {}
-            for one in listed:
-                states.setdefault(one["context"], one["status"])
+            listed = api.get(f"{REPOSITORY}/commits/{sha}/status").json()["statuses"] or []
+            states = {one["context"]: one["status"] for one in listed}
             if {name: states.get(name) for name in wanted} != wanted:
                 return None
             comments = api.get(f"{REPOSITORY}/issues/{number}/comments").json()

@@ -56,7 +56,7 @@ def test_B13_open_merged_and_closed(world):
     assert updated.pull_request.number == 1 and updated.commit != first.commit
     seen = world.api("GET", "/1")
     assert (seen["title"], seen["body"], seen["head"]["sha"]) == ("prod: digest 3", "body 3", updated.commit)
-    world.api("POST", "/1/merge", Do="merge")
+    world.gitea.merge(world.pulls, 1)
     assert world.deliver(digest(3)).commit is None
     world.deploy.commit("revert", {"prod/board.yaml": "digest: 1\n"})
     second = world.deliver(digest(3))
@@ -67,7 +67,7 @@ def test_B13_open_merged_and_closed(world):
     third = world.deliver(digest(3))
     assert third.opened and third.pull_request.number == 3 and world.api("GET", "/2")["state"] == "closed"
     assert world.api("GET", "/3/files")[0]["filename"] == "prod/board.yaml"
-    world.api("POST", "/3/merge", Do="squash")
+    world.gitea.merge(world.pulls, 3, "squash")
     assert world.deploy.read("prod/board.yaml") == "digest: 3\n"
 
 

@@ -163,7 +163,7 @@ class Reader:
         oids: list[str | None] = list(trees)
         for name in path.split("/"):
             self.need([oid for oid in oids if oid])
-            found = [self.store.entries(oid).get(name) if oid else None for oid in oids]
+            found = [self.store.entry(oid, name) if oid else None for oid in oids]
             oids = [entry.oid if entry else None for entry in found]
         return oids
 
@@ -216,7 +216,7 @@ class Reader:
             self.need([entry.oid for _, entry, _ in level], files, siblings=last)
             below = []
             for path, entry, parts in level:
-                child = self.store.entries(entry.oid).get(parts[0])
+                child = self.store.entry(entry.oid, parts[0])
                 if child and parts[1:] and child.mode == TREE:
                     below.append((path, child, parts[1:]))
                 else:

@@ -153,6 +153,21 @@ class Store:
             }
         return self._entries[oid]
 
+    def entry(self, oid: str, name: str) -> TreeEntry | None:
+        """One name in a tree that was loaded or written, without reading what else a large folder has."""
+        found = self._find(oid, name)
+        return TreeEntry(found[0], self._objects[oid][found[1] : found[1] + 20].hex()) if found else None
+
+    def _find(self, oid: str, name: str) -> tuple[str, int] | None:
+        """Mode of an entry of a tree, and where its id begins."""
+        body, wanted = self._objects[oid], b" " + _name(name) + b"\0"
+        if wanted not in body:
+            return None
+        # What looks like a name may be part of an id, so the entries before it are passed over one by one.
+        pattern = rb"(?:[0-7]+ [^\0]+\0.{20})*?([0-7]+)" + re.escape(wanted)
+        found = re.match(pattern, body, re.DOTALL)
+        return (found[1].decode(), found.end()) if found else None
+
     def write(self, kind: str, body: bytes) -> str:
         """Store an object and return its id."""
         oid = _oid(kind, body)
@@ -165,25 +180,35 @@ class Store:
 
     def write_tree(self, base: str | None, files: Mapping[str, bytes]) -> str:
         """The tree that `base` becomes when these files (by path) have these contents; modes are kept."""
-        entries = dict(self.entries(base)) if base else {}
         folders: dict[str, dict[str, bytes]] = {}
+        changed: dict[str, TreeEntry] = {}
         for path, content in files.items():
             name, slash, rest = path.partition("/")
-            old = entries.get(name, TreeEntry(TREE if slash else FILE, ""))
-            if (old.mode == TREE) != bool(slash) or old.mode in (LINK, SUBMODULE):
+            there = self._find(base, name) if base else None
+            mode = there[0] if there else TREE if slash else FILE
+            if (mode == TREE) != bool(slash) or mode in (LINK, SUBMODULE):
                 raise EditRefused("not a regular file", path=path, fix="replace it by a regular file")
             if slash:
                 folders.setdefault(name, {})[rest] = content
             else:
-                entries[name] = old._replace(oid=self.write("blob", content))
+                changed[name] = TreeEntry(mode, self.write("blob", content))
         for name, inner in folders.items():
-            below = entries[name].oid if name in entries else None
-            entries[name] = TreeEntry(TREE, self.write_tree(below, inner))
+            old = self.entry(base, name) if base else None
+            changed[name] = TreeEntry(TREE, self.write_tree(old and old.oid, inner))
+        return self.write("tree", self._with(base, changed))
+
+    def _with(self, base: str | None, changed: Mapping[str, TreeEntry]) -> bytes:
+        """A tree's content with these entries; where all of them are there, only their ids are replaced."""
+        places = {name: self._find(base, name) if base else None for name in changed}
+        if all(places.values()):
+            body = bytearray(self._objects[base])
+            for name, (_, at) in places.items():
+                body[at : at + 20] = bytes.fromhex(changed[name].oid)
+            return bytes(body)
+        entries = (self.entries(base) if base else {}) | changed
         ordered = sorted(entries.items(), key=lambda e: _name(e[0]) + (b"/" if e[1].mode == TREE else b""))
-        return self.write(
-            "tree",
-            b"".join(f"{e.mode} ".encode() + _name(n) + b"\0" + bytes.fromhex(e.oid) for n, e in ordered),
-        )
+        lines = (f"{e.mode} ".encode() + _name(n) + b"\0" + bytes.fromhex(e.oid) for n, e in ordered)
+        return b"".join(lines)
 
     def write_commit(self, tree: str, parent: str, message: str, author: Author) -> str:
         """A commit of now, in UTC."""
