@@ -264,6 +264,29 @@ def test_an_application_that_argocd_deploys_no_more_is_removed(diff, deploy):
     assert ("app-00001", "removed") in statuses and any("Namespace" in why for why in found["blocked"])
 
 
+def test_a_file_that_a_generator_reads_decides_what_is_deployed(diff, deploy):
+    """A git files generator deploys by content, so a change of that content is looked at like one of Argo CD's own."""
+    text = (deploy.root / "argocd/environments/common/applicationset.yaml").read_text()
+    generator = "      files:\n      - path: overlays/environment/*/deploy.yaml\n"
+    text = re.sub(r"      directories:\n      - path: overlays/environment/\*\n", generator, text)
+    text = text.replace("path: '{{.path.path}}'", "path: '{{.folder}}'")
+    (deploy.root / "argocd/environments/common/applicationset.yaml").write_text(text)
+    replacements = deploy.root / "argocd/environments/common/name-after-project.yaml"
+    replacements.write_text(replacements.read_text().replace("git.directories.0.path", "git.files.0.path"))
+    for env in ("dev", "staging", "prod"):
+        for number in (0, 1):
+            folder = f"overlays/{env}/app-{number:05d}"
+            (deploy.root / folder / "deploy.yaml").write_text(f"folder: {folder}\n")
+    deploy.commit()
+    deploy.git("branch", "--force", "base")
+    deploy.edit("overlays/prod/app-00001/deploy.yaml", "app-00001", "app-00000")
+    deploy.commit()
+    found = answer(diff("--json"))
+    assert ("app-00001", "removed") in {
+        (a["name"], a["status"]) for e in found["environments"] for a in e["applications"]
+    }
+
+
 def test_the_same_input_gives_the_same_bytes(diff, deploy, tmp_path):
     """Text, JSON, Markdown and HTML, from a cold cache, a warm one and none."""
     deploy.edit(SERVICE, "port: 80", "port: 81")

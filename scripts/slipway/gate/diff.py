@@ -43,6 +43,8 @@ class Side:
         self.deployed: dict[str, str] = {}
         """Folders that are deployed, and what deploys them."""
         self.rendered: dict[str, Rendered] = {}
+        self.asked: set[str] = set()
+        """Paths of files that were read to find out what is deployed."""
 
     @cached_property
     def folders(self) -> set[str]:
@@ -61,6 +63,7 @@ class Side:
 
     def read(self, path: str) -> bytes | None:
         """The content of a file; None where there is none."""
+        self.asked.add(path)
         oid = self.ids.get(path)
         return self.checkout.blob(oid) if oid else None
 
@@ -97,7 +100,7 @@ class Comparison:
     def run(self) -> None:
         """Find out what is deployed, and render what a change reaches, or may reach for all that is known."""
         self._find_deployed(self.before)
-        if any(path.startswith("argocd/") for path in self.changed) or self._folders_changed:
+        if self._others_deployed():
             self._find_deployed(self.after)
         else:
             self.after.deployed = self.before.deployed
@@ -146,9 +149,11 @@ class Comparison:
         side.deployed |= {path: one.by for path, one in found.deployments.items()}
         side.deployed |= dict.fromkeys(roots, "argocd")
 
-    @cached_property
-    def _folders_changed(self) -> bool:
-        return self.before.folders != self.after.folders
+    def _others_deployed(self) -> bool:
+        """Whether the change may alter what is deployed: folders, Argo CD's own files, or what a generator reads."""
+        asked = self.before.asked.union(*(one.files for one in self.before.rendered.values()))
+        ours = any(path.startswith("argocd/") for path in self.changed)
+        return ours or self.before.folders != self.after.folders or not self.changed.isdisjoint(asked)
 
     @cached_property
     def _salt(self) -> str:
