@@ -98,22 +98,17 @@ def test_B1_B5_hundred_writers_lose_nothing(gitea, registry, deploy, env, images
     assert_each_landed_once(deploy, before, winners, {image: images[image] for image in own})
 
 
-def test_remote_that_rejects_or_drops_every_third_push(gitea, deploy, env, images):
-    """Answered with an error, closed, or landed with the answer lost: each writer's commit is there exactly once."""
-    before, images = deploy.count, dict(list(images.items())[:WRITERS])
-    with RejectingProxy(gitea.url) as proxy:
-        ends = storm(map(order, images), deploy.url.replace(gitea.url, proxy.url), env)
-    assert_each_landed_once(deploy, before, ends, images)
-    assert min(proxy.faults) >= WRITERS // 12, proxy.faults
+def test_every_third_push_fails_and_connections_are_cut_at_random(gitea, deploy, env, images):
+    """Pushes answered with an error, closed, or landed with the answer lost, behind a line that breaks: once each.
 
-
-def test_connections_cut_at_random(gitea, deploy, env, images):
-    """One connection in six is reset after a random number of bytes: nothing is lost, and nothing comes twice."""
+    One connection in six is reset after a random number of bytes on the way to the remote that fails every third push.
+    """
     before, images = deploy.count, dict(list(images.items())[:WRITERS])
-    with CuttingProxy(gitea.url, seed=11) as proxy:
-        ends = storm(map(order, images), deploy.url.replace(gitea.url, proxy.url), env)
+    with RejectingProxy(gitea.url) as rejecting, CuttingProxy(rejecting.url, seed=11) as cutting:
+        ends = storm(map(order, images), deploy.url.replace(gitea.url, cutting.url), env)
     assert_each_landed_once(deploy, before, ends, images)
-    assert proxy.cuts >= WRITERS // 2, proxy.cuts
+    assert min(rejecting.faults) >= WRITERS // 12, rejecting.faults
+    assert cutting.cuts >= WRITERS // 2, cutting.cuts
 
 
 def test_B3_declining_hook_is_asked_once(deploy, env, images):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import httpx
 import pytest
 from slipway import paths
 from slipway.kubectl import Cluster
-from slipway.platform import config, pipeline, status
+from slipway.platform import argocd, config, pipeline, status
 from slipway.platform.secrets import Secrets
 
 SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
@@ -140,6 +142,18 @@ class Platform:
             return answers[0] if all(answer["commit"] == commit for answer in answers) else None
 
         return eventually(live, seconds, f"{environment} serves {commit[:12]}")
+
+    def live(self, what: str, *more: str) -> tuple[int, list[dict]]:
+        """What `slipway live` says of a commit or an image: its exit code and verdicts."""
+        env = {
+            **os.environ,
+            "SLIPWAY_DEPLOY_REPO": self.remote("deploy"),
+            "ARGOCD_SERVER": argocd.URL,
+            "ARGOCD_AUTH_TOKEN": self.secrets.get(argocd.TOKEN),
+        }
+        done = slipway("live", what, "--json", *more, env=env)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)["verdicts"]
 
     def application(self, name: str) -> dict:
         """An Argo CD Application."""

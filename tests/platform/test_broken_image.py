@@ -45,6 +45,9 @@ def test_the_old_pods_serve_the_result_is_failed_and_a_revert_heals(platform: Pl
         )
 
     broken = eventually(degraded, 180, "Argo CD calls the rollout degraded")["sync"]["revision"]
+    code, verdicts = platform.live(broken, "--env", "dev")
+    assert (code, verdicts[0]["state"]) == (1, "degraded"), verdicts
+    assert any(pod["name"].startswith("board-backend-") for pod in verdicts[0]["pods"])
     statuses = [httpx.get(f"{platform.urls['dev']}/version", timeout=5).status_code for _ in range(50)]
     assert statuses == [200] * 50
     eventually(

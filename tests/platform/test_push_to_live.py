@@ -24,12 +24,28 @@ OUTPUT = Path("out/screenshots")
 
 
 @pytest.fixture(scope="module")
-def pushed(platform: Platform) -> str:
-    """A commit that went all the way."""
+def followed(platform: Platform) -> dict:
+    """A commit that went all the way, and what `slipway live` said of it before and afterwards."""
     commit = platform.push_a_change("A change that a user can see")
+    before = platform.live(commit, "--env", "dev")
     platform.wait_built(commit)
-    platform.wait_live("dev", commit)
-    return commit
+    after = platform.live(commit, "--env", "dev", "--wait", "--timeout", "300")
+    served = {platform.version("dev")["commit"] for _ in range(20)}
+    return {"commit": commit, "before": before, "after": after, "served": served}
+
+
+@pytest.fixture(scope="module")
+def pushed(platform: Platform, followed: dict) -> str:
+    """The commit, live."""
+    platform.wait_live("dev", followed["commit"])
+    return followed["commit"]
+
+
+def test_the_commit_is_not_built_then_live_and_served_when_it_is_called_live(followed: dict) -> None:
+    """`slipway live --wait` ends when every request is answered by the new version, and not before."""
+    assert (followed["before"][0], followed["before"][1][0]["state"]) == (5, "not-built")
+    assert (followed["after"][0], followed["after"][1][0]["state"]) == (0, "live"), followed["after"]
+    assert followed["served"] == {followed["commit"]}
 
 
 def test_the_api_answers_with_the_pushed_commit_and_the_digest_in_git(
