@@ -102,11 +102,11 @@ def _image(image: ImageDiff) -> Iterator[str]:
 def _change(change: Change) -> Iterator[str]:
     is_open = " open" if change.change == "changed" else ""
     sign = SIGNS[change.change]
-    yield f"<details{is_open}><summary><code>{sign} {_text(title(change))}</code></summary><pre>"
-    for line in change.diff:
-        name = _CLASSES.get(line[:1], "")
-        yield f'<span class="{name}">{_text(line)}</span>'
-    yield f"<span>{_text(change.file)}:{change.line}</span></pre></details>"
+    # In one piece: a line break between two blocks of a <pre> would show as an empty line.
+    lines = [f'<span class="{_CLASSES.get(line[:1], "")}">{_text(line)}</span>' for line in change.diff]
+    lines.append(f"<span>{_text(change.file)}:{change.line}</span>")
+    summary = f"<summary><code>{sign} {_text(title(change))}</code></summary>"
+    yield f"<details{is_open}>{summary}<pre>{''.join(lines)}</pre></details>"
 
 
 def _text(text: str) -> str:

@@ -107,10 +107,14 @@ class DiffResult:
             return "nothing that is deployed changes"
         counts = sum((app.counts for app in self.apps), Counter())
         images = len({(image.old, image.new) for app in self.apps for image in app.images})
-        said = [f"{_count(len(self.apps), 'application')} in {_count(len(self.environments), 'place')}"]
-        said += [_count(images, "image")] if images else []
-        said += [f"{counts[what]} {what}" for what in ("added", "changed", "removed") if counts[what]]
-        return ", ".join(said)
+        said = [_count(images, "image")] if images else []
+        said += [
+            f"{_count(counts[what], 'object')} {what}"
+            for what in ("added", "changed", "removed")
+            if counts[what]
+        ]
+        where = f"{_count(len(self.apps), 'application')} in {_count(len(self.environments), 'environment')}"
+        return f"{where}: {', '.join(said) or 'not rendered'}"
 
     def as_json(self) -> dict[str, object]:
         """Everything, as plain data."""
