@@ -75,6 +75,12 @@ def test_the_comment_leads_to_the_whole_difference(platform: Platform) -> None:
                 (o["target_url"] for o in listed if o["context"] == DIFF and o["status"] == "success"), None
             )
 
-        page = httpx.get(eventually(link, 180, "the gate passes the note"))
+        address = eventually(link, 180, "the gate passes the note")
+
+        def archived() -> str | None:
+            page = httpx.get(address)
+            return page.text if page.status_code == 200 else None
+
+        page = eventually(archived, 60, "the gate's build has ended, and its page is there")
         api.patch(f"{REPOSITORY}/pulls/{number}", json={"state": "closed"}).raise_for_status()
-    assert page.status_code == 200 and "example.org/note: a note" in page.text
+    assert "example.org/note: a note" in page
