@@ -242,10 +242,15 @@ class _RejectingHandler(BaseHTTPRequestHandler):
 
     def _pass_on(self, target: str, body: bytes, *, drop: bool) -> None:
         behind = http.client.HTTPConnection(target, timeout=300)
-        behind.request(self.command, self.path, body, dict(self.headers))
-        answer = behind.getresponse()
-        content = answer.read()
-        behind.close()
+        try:
+            behind.request(self.command, self.path, body, dict(self.headers))
+            answer = behind.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):  # what came was cut short, so the forge hung up
+            self.close_connection = True
+            return
+        finally:
+            behind.close()
         if drop:
             return
         self.send_response(answer.status)
