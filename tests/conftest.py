@@ -21,23 +21,29 @@ SLOW = (
     "test_bump.py",
     "test_bump_storm.py",
     "test_change.py",
+    "test_check.py",
     "test_check_hostile.py",
     "test_ci.py",
     "test_ci_build.py",
+    "test_ci_harness_lint.py",
     "test_ci_harness_run.py",
     "test_ci_push_sign.py",
     "test_ci_scan.py",
     "test_diff.py",
     "test_forge_gitea_real.py",
+    "test_freeze.py",
     "test_gate.py",
+    "test_git.py",
+    "test_live.py",
     "test_pipeline_jenkinsfile.py",
     "test_pipeline_receiver.py",
-    "test_retention.py",
     "test_promote.py",
     "test_release.py",
+    "test_rest.py",
+    "test_retention.py",
     "test_rollback.py",
 )
-"""Files that start real servers, builders or browsers; `make test-fast` leaves them out."""
+"""Files that start real servers, builders or browsers, or wait; `make test-fast` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
