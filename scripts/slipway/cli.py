@@ -27,6 +27,7 @@ VERBS = {
     "release": "Lift the hold of a rollback",
     "freeze": "Close an environment to writes for a time",
     "calendar": "Show when each environment is open",
+    "dora": "Print how fast and how safely is delivered, from Git and the event log",
     "retention": "Say which images the registry must keep, and check its lifecycle policy",
     "set-image": "Edit image entries in one kustomization file, byte-exactly",
     "pair": "Publish the two halves of this repository to their remotes",

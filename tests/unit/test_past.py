@@ -2,7 +2,7 @@
 
 import pytest
 from slipway.errors import PolicyRefused
-from slipway.git.fetch import Commit
+from slipway.git.commits import Commit
 from slipway.git.remote import RemoteRepo
 from slipway.writing.past import Past, line
 

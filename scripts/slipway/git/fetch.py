@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from slipway.errors import CommandFailed, EditRefused, InvalidInput
 from slipway.git.access import explain, remote_text
+from slipway.git.commits import Commit
 from slipway.git.store import FILE, LINK, TREE, Store, TreeEntry
 from slipway.proc import redact
 
@@ -33,15 +33,6 @@ class Again(Exception):
 
 class Dropped(Again):
     """The attempt may be repeated: the connection failed."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One commit of the branch; without `parents` it is the first, or the last that was fetched."""
-
-    sha: str
-    message: str
-    parents: tuple[str, ...] = ()
 
 
 class Tip:

@@ -10,10 +10,10 @@ from slipway.errors import InvalidInput
 from slipway.git.remote import Tip
 from slipway.kustomization.images import read_images
 from slipway.live.verdict import Place, Verdict, absent
-from slipway.policy.environment import parse_policy
+from slipway.policy.environment import read_policies
 from slipway.registry.references import Reference, parse
-from slipway.writing.bump import FILE, policy_path
 from slipway.writing.lineage import changed_images, parse_trailers
+from slipway.writing.order import FILE
 from slipway.writing.past import REACH
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,40}")
@@ -90,11 +90,9 @@ class Found:
 
 def places(tip: Tip, subject: Subject, environments: Collection[str], apps: Collection[str]) -> Found:
     """Where the subject is, should be or was; raises `InvalidInput` for a name that is not there."""
-    listed = tip.folders(["overlays"])["overlays"]
-    chosen = sorted(name for name, is_folder in listed.items() if is_folder)
+    policies = read_policies(tip)
+    chosen = [policy.name for policy in policies]
     _known(environments, chosen, "environment")
-    read = tip.read([policy_path(name) for name in chosen])
-    policies = [parse_policy(read[policy_path(n)], environment=n, path=policy_path(n)) for n in chosen]
     folders = tip.folders([f"overlays/{name}" for name in chosen])
     every = {
         name: [app for app, is_folder in folders[f"overlays/{name}"].items() if is_folder] for name in chosen
@@ -102,7 +100,6 @@ def places(tip: Tip, subject: Subject, environments: Collection[str], apps: Coll
     _known(apps, {app for names in every.values() for app in names}, "application")
     found: list[Place] = []
     verdicts: list[Verdict] = []
-    policies.sort(key=lambda one: (one.order, one.name))
     for policy in policies:
         if environments and policy.name not in environments:
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -260,6 +260,23 @@ def parse_policy(data: bytes | None, *, environment: str, path: str) -> Environm
             f"the policy is of {policy.name}, not {environment}", path=path, fix="correct its name"
         )
     return policy
+
+
+class _Files(Protocol):
+    """What policies are read from, such as a branch's tip."""
+
+    def read(self, paths: Collection[str]) -> dict[str, bytes | None]: ...
+
+    def folders(self, paths: Collection[str]) -> dict[str, dict[str, bool]]: ...
+
+
+def read_policies(files: _Files) -> list[Environment]:
+    """Every environment's policy in the order of the chain; raises `PolicyRefused` when one of them is not clear."""
+    names = [name for name, is_folder in files.folders(["overlays"])["overlays"].items() if is_folder]
+    paths = {name: f"overlays/{name}/environment.yaml" for name in names}
+    read = files.read(list(paths.values()))
+    policies = [parse_policy(read[path], environment=name, path=path) for name, path in paths.items()]
+    return sorted(policies, key=lambda one: (one.order, one.name))
 
 
 def check_write(

@@ -120,13 +120,19 @@ def trailer_pairs(message: str) -> list[tuple[str, str]]:
 
 def changed_images(message: str, where: str) -> set[str]:
     """The names of the images that a commit message says it changed in an overlay such as `dev/board`."""
-    names, image = set(), ""
+    return changed_everywhere(message).get(where, set())
+
+
+def changed_everywhere(message: str) -> dict[str, set[str]]:
+    """The names of the images that a commit message says it changed, by overlay such as `dev/board`."""
+    found: dict[str, set[str]] = {}
+    image = ""
     for key, value in trailer_pairs(message):
         if key == "Image":
             image, _ = _name_and_tag(value)
-        elif key == "Previous" and value.startswith(f"{where} "):
-            names.add(image)
-    return names
+        elif key == "Previous" and " " in value:
+            found.setdefault(value.partition(" ")[0], set()).add(image)
+    return found
 
 
 def parse_trailers(message: str) -> list[Build]:

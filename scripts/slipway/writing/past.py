@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from slipway.errors import InvalidInput, PolicyRefused
-from slipway.git.fetch import Commit
+from slipway.git.commits import Commit
 from slipway.git.remote import Tip
 from slipway.kustomization.images import Entry, read_images
 from slipway.registry.references import pin

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from slipway.errors import EditRefused, ImageNotFound, InvalidInput, PolicyRefused
-from slipway.git.fetch import Commit
+from slipway.git.commits import Commit
 from slipway.git.remote import Tip
 from slipway.kustomization.edit import set_images, unified
 from slipway.kustomization.images import Entry, read_images

@@ -1,0 +1,30 @@
+"""What a commit is, however it was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of the branch; without `parents` it is the first, or the last that was fetched."""
+
+    sha: str
+    message: str
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatedCommit(Commit):
+    """A commit with who wrote it and when (UTC), and the paths in which it differs from its first parent."""
+
+    author: str
+    authored: datetime
+    committed: datetime
+    paths: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
