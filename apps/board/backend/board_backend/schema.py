@@ -1,119 +1,32 @@
-"""What comes in and goes out over HTTP."""
+"""What the API answers; times are UTC, and what is not known or not defined is null, never 0."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
-
-from board_backend import images
-
-Kind = Literal["on-deployed", "on-sync-failed", "on-health-degraded", "on-sync-running"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
-State = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]*$", max_length=32)]
-
-MESSAGE_LIMIT = 4000
-"""Characters of a message that are kept."""
+from pydantic import BaseModel, ConfigDict, Field
 
 
-def _blank(value: Any) -> Any:
-    """Go templates print an absent value in these ways."""
-    return None if value in ("", "null", "<nil>", "<no value>") else value
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+class Problem(Answer):
+    """Why there is no answer, in one sentence."""
+
+    detail: str
 
 
-def _storable(value: str) -> str:
-    """PostgreSQL has no text with NUL in it."""
-    return value.replace("\x00", "")[:MESSAGE_LIMIT]
-
-
-Time = Annotated[datetime, AfterValidator(_utc)]
-OptionalTime = Annotated[Time | None, BeforeValidator(_blank)]
-
-
-class EventIn(BaseModel):
-    """An Argo CD notification; unknown fields are ignored so that the sender can be extended first."""
-
-    event: Kind
-    application: Name
-    environment: Name
-    revision: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._/+-]+$", max_length=128)]
-    images: Annotated[list[str], Field(max_length=100)] = []
-    sync: Annotated[State, BeforeValidator(lambda v: _blank(v) or "")] = ""
-    health: Annotated[State, BeforeValidator(lambda v: _blank(v) or "")] = ""
-    message: Annotated[str, BeforeValidator(lambda v: _blank(v) or ""), AfterValidator(_storable)] = ""
-    started_at: OptionalTime = None
-    finished_at: OptionalTime = None
-
-    @model_validator(mode="after")
-    def _checked(self) -> EventIn:
-        if self.happened_at is None:
-            raise ValueError("started_at or finished_at is needed")
-        self.parsed_images()
-        return self
-
-    @property
-    def happened_at(self) -> datetime | None:
-        """When the operation ended, or began if it still runs."""
-        return self.finished_at or self.started_at
-
-    def parsed_images(self) -> list[images.Image]:
-        return [images.parse(reference) for reference in self.images]
-
-
-class EventResult(BaseModel):
+class EventResult(Answer):
     """`stored` is false for an event that was known already."""
 
     stored: bool
 
 
-class ImageOut(BaseModel):
-    """One container image of a deployment."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    name: str
-    tag: str | None
-    digest: str | None
-
-
-class Deployment(BaseModel):
-    """One application having reached one revision in one environment."""
-
-    application: str
-    environment: str
-    images: list[ImageOut]
-    revision: str
-    """Commit of the deploy repository."""
-    commit: str | None
-    """Commit of the source repository, as far as the image tags agree on one."""
-    version: str | None
-    health: str
-    sync: str
-    deployed_at: datetime
-    running_since: datetime | None = None
-    """Since when the same images run without a break; only for what is current."""
-
-
-class Deployments(BaseModel):
-    """Newest first."""
-
-    items: list[Deployment]
-
-
-class VersionOut(BaseModel):
+class VersionOut(Answer):
     """Which build answers."""
 
     name: str
@@ -122,3 +35,278 @@ class VersionOut(BaseModel):
     image: str | None
     digest: str | None
     environment: str | None
+
+
+class Health(Answer):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(Answer):
+    """Whether requests can be answered, and why not."""
+
+    status: str
+    reason: str | None = None
+
+
+class Image(Answer):
+    """One container image."""
+
+    name: str
+    tag: str | None
+    digest: str | None
+
+
+class Links(Answer):
+    """Where a person looks further; null where no address is configured."""
+
+    commit: str | None
+    deploy: str | None
+    argocd: str | None
+
+
+class Source(Answer):
+    """One of the things that the board reads; `since` is when it became what it is."""
+
+    name: Literal["deploy", "source", "events", "argocd", "database"]
+    state: Literal["ok", "stale", "off"]
+    since: datetime | None
+    message: str
+
+
+class FreezeOut(Answer):
+    """A freeze that holds now; `until` is when the environment opens, null when that is not within a year."""
+
+    name: str
+    reason: str
+    until: datetime | None
+    text: str
+
+
+class EnvironmentOut(Answer):
+    """An environment; without its policy only the name is known."""
+
+    name: str
+    order: int | None
+    from_: str | None = Field(alias="from")
+    delivery: Literal["direct", "pull-request"] | None
+    freeze: FreezeOut | None
+
+
+class OpenFailure(Answer):
+    """The newest attempt failed, and nothing has repaired it."""
+
+    reason: str
+    at: datetime
+
+
+class Wanted(Answer):
+    """What Git names."""
+
+    version: str | None
+    commit: str | None
+
+
+class HoldOut(Answer):
+    """Automation leaves the application alone."""
+
+    by: str
+    since: datetime
+    reason: str
+
+
+class Compared(Answer):
+    """Beside the environment that is promoted from; `commits` is how far behind."""
+
+    to: str
+    state: Literal["same", "behind", "different", "unknown"]
+    commits: int | None
+
+
+class Place(Answer):
+    """One application in one environment; nothing runs there while `deployed_at` is null."""
+
+    application: str
+    environment: str
+    images: list[Image]
+    version: str | None
+    commit: str | None
+    """Of the source repository; in full where the source is known."""
+    subject: str | None
+    revision: str
+    """Commit of the deploy repository."""
+    health: str
+    sync: str
+    deployed_at: datetime | None
+    running_since: datetime | None
+    """Since when the same images run."""
+    started_at: datetime | None
+    rolling: bool
+    failure: OpenFailure | None
+    wanted: Wanted | None
+    hold: HoldOut | None
+    compared: Compared | None
+    links: Links
+
+
+class Now(Answer):
+    """What runs where."""
+
+    environments: list[EnvironmentOut]
+    places: list[Place]
+    sources: list[Source]
+
+
+Kind = Literal["images", "rollback", "config"]
+
+
+class FailureOut(Answer):
+    """Why a deployment counts as failed; `recovered_at` and `by` (a deploy commit) are null while it is open."""
+
+    reason: str
+    at: datetime
+    recovered_at: datetime | None
+    by: str | None
+
+
+class Deployment(Answer):
+    """A revision that Argo CD brought, or tried to bring, to a place.
+
+    `state` is `superseded` when a newer one began before anything was told of its end.
+    """
+
+    id: str
+    application: str
+    environment: str
+    revision: str
+    kind: Kind
+    version: str | None
+    commit: str | None
+    subject: str | None
+    images: list[Image]
+    started_at: datetime
+    live_at: datetime | None
+    at: datetime
+    """When it went live, or else failed, or else began."""
+    state: Literal["live", "failed", "running", "superseded"]
+    health: str
+    sync: str
+    failure: FailureOut | None
+    commits: int
+    """How many source commits went live with it for the first time."""
+    lead_seconds: float | None
+    """The longest of their lead times."""
+    links: Links
+
+
+class Deployments(Answer):
+    """Newest first; `next` is the cursor of what follows, null at the end."""
+
+    items: list[Deployment]
+    next: str | None
+
+
+class Vulnerabilities(Answer):
+    """How many of each severity the scan of the build found."""
+
+    critical: int
+    high: int
+    medium: int
+    low: int
+    unknown: int
+
+
+class ImageFacts(Answer):
+    """What the registry tells of an image; `size` is in bytes, compressed."""
+
+    tag: str | None
+    digest: str | None
+    size: int | None
+    created: datetime | None
+    revision: str | None
+    vulnerabilities: Vulnerabilities | None
+
+
+class ImagePair(Answer):
+    """An image where the promotion comes from, and where it would go to."""
+
+    name: str
+    from_: ImageFacts | None = Field(alias="from")
+    to: ImageFacts | None
+
+
+class WaitingCommit(Answer):
+    """A commit that would be shipped; `waiting_seconds` counts from its commit, to the minute."""
+
+    commit: str
+    subject: str
+    author: str
+    committed_at: datetime
+    waiting_seconds: float
+    link: str | None
+
+
+class Promotion(Answer):
+    """What a promotion would ship; `blocked` says what stands against it, and when that ends."""
+
+    application: str
+    from_: str = Field(alias="from")
+    to: str
+    state: Literal["ready", "nothing", "unknown"]
+    images: list[ImagePair]
+    commits: list[WaitingCommit]
+    blocked: list[str]
+    notes: list[str]
+
+
+class Commit(Answer):
+    """A commit of the source repository."""
+
+    commit: str
+    subject: str
+    author: str
+    committed_at: datetime
+    link: str | None
+
+
+class Changes(Answer):
+    """Newest first."""
+
+    items: list[Commit]
+
+
+class StepOut(Answer):
+    """One station on the way to an environment; `seconds` is the time since the one before."""
+
+    name: Literal["committed", "built", "written", "merged", "synced", "live"]
+    at: datetime | None
+    seconds: float | None
+
+
+class Way(Answer):
+    """A change's way to one place; `state` is the verdict's, or what the events tell."""
+
+    environment: str
+    application: str
+    state: str
+    steps: list[StepOut]
+
+
+class Change(Answer):
+    """Where a commit or an image is; `verdicts` are those of `slipway live`, with Pods only if `live_known`."""
+
+    text: str
+    commit: Commit | None
+    verdicts: list[dict[str, Any]]
+    live_known: bool
+    steps: list[Way]
+
+
+class Status(Answer):
+    """How the board itself is."""
+
+    sources: list[Source]
+    facts: int
+    deployments: int
+    changed_at: datetime
