@@ -133,11 +133,15 @@ class Observed:
 class ArgoCD:
     """Argo CD's server; it is only ever asked."""
 
-    def __init__(self, server: str, token: str):
+    def __init__(self, server: str, token: str, *, patience: float = 60):
         url = server if "://" in server else f"https://{server}"
         headers = {"Authorization": f"Bearer {token}"}
         name = f"Argo CD ({urlsplit(url).netloc.rpartition('@')[2]})"
-        self._rest = Rest(f"{url.rstrip('/')}/api/v1", headers, name=name, login=_LOGIN)
+        self._rest = Rest(f"{url.rstrip('/')}/api/v1", headers, name=name, login=_LOGIN, patience=patience)
+
+    def applications(self) -> list[dict]:
+        """Every application as the API's JSON; raises as `application`."""
+        return self._rest.ask("GET", "/applications").json().get("items") or []
 
     def application(self, name: str) -> Application:
         """One application; raises `RemoteRefused` without the right to see it, `Unreachable` without an answer."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -66,20 +64,15 @@ def command(what, environments, apps, repo, branch, argocd, wait, timeout, as_js
 def _ask(what: str, environments, apps, repo: str, branch: str, server) -> list[Verdict]:
     """Every answer, in the order of the environments."""
     from slipway.git.remote import RemoteRepo
+    from slipway.live.answers import answers, not_built
     from slipway.live.subject import find, places
-    from slipway.live.verdict import Verdict, judge
 
     with RemoteRepo(repo, branch=branch) as remote:
         subject = remote.ask(lambda tip: find(tip, what))
         if subject is None:
-            fix = "see the pipeline's builds; a commit that only bumps is not built"
-            text = "no commit of the deploy repository records it: not built, or not bumped"
-            return [Verdict(env, "", "not-built", text, fix) for env in environments or ("",)]
+            return [not_built(environment) for environment in environments or ("",)]
         found = remote.ask(lambda tip: places(tip, subject, environments, apps))
-    with ThreadPoolExecutor(8) as pool:
-        seen = pool.map(lambda place: server.observe(f"{place.environment}-{place.app}"), found.places)
-        judged = [judge(place, one, datetime.now(UTC)) for place, one in zip(found.places, seen, strict=True)]
-    return sorted([*judged, *found.verdicts], key=lambda one: (found.order.index(one.environment), one.app))
+    return answers(found, server.observe)
 
 
 def _counted(verdicts: list[Verdict], environments) -> list[Verdict]:

@@ -136,7 +136,7 @@ def attempts(facts: Iterable[Fact], histories: Histories, window: timedelta = WI
 
 
 def _grouped(facts: Iterable[Fact], deploy: DeployHistory) -> list[_Group]:
-    ordered = sorted(set(facts), key=lambda f: (f.started, f.at, f.revision, f.event, f.message))
+    ordered = sorted(set(facts), key=_order)
     groups: list[_Group] = []
     earlier: set[str] = set()
     for revision, found in groupby(ordered, key=lambda fact: fact.revision):
@@ -156,6 +156,12 @@ def _grouped(facts: Iterable[Fact], deploy: DeployHistory) -> list[_Group]:
         if before:
             earlier.add(fingerprint(before.images))
     return groups
+
+
+def _order(fact: Fact) -> tuple[object, ...]:
+    """A place for every fact, so that facts of the same moment, too, stand in the same order each time."""
+    told = (fact.message, fact.sync, fact.health, [str(image) for image in fact.images])
+    return fact.started, fact.at, fact.revision, fact.event, *told
 
 
 def _later(old: str, new: str, evidence: Evidence | None) -> str:

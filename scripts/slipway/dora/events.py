@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -65,6 +67,14 @@ class Fact:
     health: str = ""
     message: str = ""
 
+    @property
+    def identity(self) -> str:
+        """Equal exactly for equal facts, whichever way they were told."""
+        what = (self.event, self.application, self.environment, self.revision, self.sync, self.health)
+        times = (self.at.isoformat(), self.started.isoformat())
+        told = [*what, *times, [str(image) for image in self.images], self.message]
+        return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+
 
 class Event(BaseModel):
     """An Argo CD notification; unknown fields are ignored so that the sender can be extended first."""
@@ -116,4 +126,5 @@ class Event(BaseModel):
         """What is kept."""
         started = self.started_at or self.finished_at
         same = (self.event, self.application, self.environment, self.revision)
-        return Fact(*same, self.at, started, tuple(self.references()), self.sync, self.health, self.message)
+        images = tuple(sorted(set(self.references()), key=str))
+        return Fact(*same, self.at, started, images, self.sync, self.health, self.message)

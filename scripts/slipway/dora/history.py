@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,15 +46,30 @@ class DeployHistory:
     """The deploy branch; `commits` begin with the newest."""
 
     def __init__(self, commits: Sequence[DatedCommit]):
-        self._commits = {commit.sha: commit for commit in commits}
-        self._steps: list[Step] = line(commits)[::-1]
-        self._at = {commit.sha: n for n, step in enumerate(self._steps) for commit in step.commits}
+        self._commits: dict[str, DatedCommit] = {}
+        self._names: list[str] = []
+        self._steps: list[Step] = []
+        self._at: dict[str, int] = {}
         self._brought: dict[str, list[tuple[int, Brought]]] = defaultdict(list)
         self._touched: dict[str, list[int]] = defaultdict(list)
         self._fixes: list[tuple[int, str]] = []
         self._effects: dict[str, dict[str, Brought]] = {}
-        for n, step in enumerate(self._steps):
+        self._builds: list[tuple[datetime, tuple[str, ...]]] = []
+        self.extend(commits)
+
+    def extend(self, commits: Sequence[DatedCommit]) -> bool:
+        """Take in what the branch got since, newest first; false, and nothing is done, when it does not follow."""
+        steps = line(commits)[::-1]
+        if self._steps and steps and steps[0].parent != self._steps[-1].sha:
+            return False
+        first = len(self._steps)
+        self._commits |= {commit.sha: commit for commit in commits}
+        self._steps += steps
+        self._at |= {commit.sha: n for n, step in enumerate(steps, first) for commit in step.commits}
+        _add_names(self._names, [commit.sha for step in steps for commit in step.commits])
+        for n, step in enumerate(steps, first):
             self._index(n, step)
+        return True
 
     def _index(self, n: int, step: Step) -> None:
         head = self._commits[step.sha]
@@ -62,6 +77,9 @@ class DeployHistory:
             self._touched[place].append(n)
         for commit in reversed(step.commits):
             self._fixes += [(n, value) for key, value in trailer_pairs(commit.message) if key == FIXES]
+            built = tuple(build.revision for build in parse_trailers(commit.message) if build.revision)
+            if built:
+                self._builds.append((self._commits[commit.sha].authored, built))
             effects = self._effects_of(self._commits[commit.sha], head.committed)
             if effects:
                 self._effects[commit.sha] = effects
@@ -94,17 +112,27 @@ class DeployHistory:
 
     def find(self, text: str) -> str | None:
         """The commit that a text names, which may be abbreviated; None unless there is exactly one."""
-        return _find(self._at, text)
+        return _find(self._at, self._names, text)
+
+    def get(self, sha: str) -> DatedCommit | None:
+        """The commit of that name."""
+        return self._commits.get(sha)
+
+    def had(self, sha: str, revision: str) -> bool:
+        """Whether the branch had a commit when it was at `revision`."""
+        return sha in self._at and revision in self._at and self._at[sha] <= self._at[revision]
+
+    def brought(self, where: str) -> list[Brought]:
+        """All that ever came to a place such as `dev/board`, oldest first."""
+        return [one for _, one in self._brought.get(where, [])]
+
+    def builds(self) -> Iterator[tuple[datetime, tuple[str, ...]]]:
+        """When each bump was written, and the source commits of its images, in the order in which they came."""
+        yield from self._builds
 
     def arrived(self, sha: str) -> datetime | None:
         """When the branch came to have a commit."""
         return self._commits[self._steps[self._at[sha]].sha].committed if sha in self._at else None
-
-    def oldest_first(self) -> Iterator[DatedCommit]:
-        """Every commit of the branch in the order in which it came."""
-        for step in self._steps:
-            for commit in reversed(step.commits):
-                yield self._commits[commit.sha]
 
     def between(self, before: str | None, after: str, where: str) -> Evidence | None:
         """What a place such as `dev/board` got after `before`, up to `after`; None when that cannot be told."""
@@ -134,10 +162,24 @@ def _within(items: Sequence[Any], first: int, last: int, key: Any = None) -> Seq
     return items[bisect_left(items, first, key=key) : bisect_right(items, last, key=key)]
 
 
-def _find(known: Collection[str], text: str) -> str | None:
+def _add_names(names: list[str], new: Sequence[str]) -> None:
+    """Keep `names` in order, so that an abbreviation is found without looking at all."""
+    if len(new) < _FEW:
+        for name in new:
+            insort(names, name)
+    else:
+        names += new
+        names.sort()
+
+
+_FEW = 8
+
+
+def _find(known: Collection[str], names: Sequence[str], text: str) -> str | None:
     if text in known:
         return text
-    hits = [sha for sha in known if sha.startswith(text)] if len(text) >= 7 else []
+    first = bisect_left(names, text)
+    hits = [name for name in names[first : first + 2] if name.startswith(text)] if len(text) >= 7 else []
     return hits[0] if len(hits) == 1 else None
 
 
@@ -145,11 +187,22 @@ class SourceHistory:
     """The commits that images are built from."""
 
     def __init__(self, commits: Sequence[DatedCommit]):
-        self._commits: Mapping[str, DatedCommit] = {commit.sha: commit for commit in commits}
+        self._commits: dict[str, DatedCommit] = {}
+        self._names: list[str] = []
+        self.extend(commits)
+
+    def extend(self, commits: Sequence[DatedCommit]) -> None:
+        """Take in more of them."""
+        _add_names(self._names, [commit.sha for commit in commits if commit.sha not in self._commits])
+        self._commits |= {commit.sha: commit for commit in commits}
 
     def find(self, prefix: str) -> str | None:
         """The commit that an abbreviation means; None unless there is exactly one."""
-        return _find(self._commits, prefix)
+        return _find(self._commits, self._names, prefix)
+
+    def get(self, sha: str) -> DatedCommit | None:
+        """The commit of that name."""
+        return self._commits.get(sha)
 
     def reach(self, sha: str, known: Collection[str]) -> list[DatedCommit]:
         """A commit and those before it, without what `known` has or leads to; merges are among them."""
@@ -174,8 +227,8 @@ def sources(commit: DatedCommit, where: str) -> list[str]:
 def first_bumps(deploy: DeployHistory, source: SourceHistory) -> dict[str, datetime]:
     """For each source commit when the first bump that contains it was written, whatever the environment; UTC."""
     first: dict[str, datetime] = {}
-    for commit in deploy.oldest_first():
-        for build in parse_trailers(commit.message):
-            for found in source.reach(build.revision, first) if build.revision else []:
-                first[found.sha] = commit.authored
+    for written, revisions in deploy.builds():
+        for revision in revisions:
+            for found in source.reach(revision, first):
+                first[found.sha] = written
     return first

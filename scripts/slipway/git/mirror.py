@@ -94,6 +94,14 @@ class Mirror:
         walker = self._repo.get_walker(include=[sha.encode()], order=ORDER_TOPO)
         return [self._commit(entry.commit.id.decode()) for entry in walker]
 
+    def newer(self, sha: str, before: str) -> list[DatedCommit] | None:
+        """The commits that `sha` has and `before` has not, as `commits`; None when `before` does not lead to it."""
+        include, exclude = [sha.encode()], [before.encode()]
+        walker = self._repo.get_walker(include=include, exclude=exclude, order=ORDER_TOPO)
+        found = [self._commit(entry.commit.id.decode()) for entry in walker]
+        follows = sha == before or any(before in commit.parents for commit in found)
+        return found if follows else None
+
     def _commit(self, sha: str) -> DatedCommit:
         if sha not in self._known:
             self._known[sha] = self._read(sha)
