@@ -83,9 +83,10 @@ def test_A28_a_bump_changes_nothing_but_image_references(place):
 
 
 def test_load_balancer_is_named_after_the_environment(place, resources):
-    """One load balancer per environment, with a name AWS accepts."""
-    name = annotations(one(resources, "Ingress", "board"))["alb.ingress.kubernetes.io/load-balancer-name"]
-    assert name == f"slipway-{place[0]}"
+    """One load balancer per environment, with a name AWS accepts, and a group that no other environment is in."""
+    given = annotations(one(resources, "Ingress", "board"), "alb.ingress.kubernetes.io/")
+    name = given["load-balancer-name"]
+    assert (name, given["group.name"]) == (f"slipway-{place[0]}", place[0])
     assert len(name) <= 32
 
 
@@ -120,7 +121,14 @@ def test_secrets_are_only_referred_to(resources):
         for variable in container["env"]
         if "secretKeyRef" in variable.get("valueFrom", {})
     }
-    assert read == {("board-database", "url"), ("board-events", "token")}
+    assert read == {
+        ("board-database", "url"),
+        ("board-events", "token"),
+        ("board-access", "read-token"),
+        ("board-access", "git-username"),
+        ("board-access", "git-password"),
+        ("board-access", "argocd-token"),
+    }
     fetched = {
         (external["spec"]["target"]["name"], entry["secretKey"])
         for external in of_kind(resources, "ExternalSecret")

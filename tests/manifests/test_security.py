@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 import pytest
-from rendering import Resource, annotations, argocd_install, environment, of_kind, one
+from rendering import Resource, annotations, argocd_install, argocd_objects, environment, of_kind, one
 
 ALLOWED_VOLUMES = {
     "configMap",
@@ -155,16 +157,82 @@ def test_argocd_may_send_its_events_to_the_backend_only(resources):
     assert not any(foreign.values())
 
 
-def test_the_backend_reaches_its_database(resources):
-    """Each kind of cluster opens exactly one way out of the backend."""
-    out = [
-        p["spec"]["egress"]
+def ways_out(resources: list[Resource], name: str) -> set[tuple[str, int | str]]:
+    """Where the Pods of a workload may connect to, DNS aside: (address or Pods, port)."""
+    policies = [
+        p["spec"]
         for p in of_kind(resources, "NetworkPolicy")
-        if p["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "board-backend"
-        and "egress" in p["spec"]
+        if p["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == name
     ]
-    (((rule,),)) = out
-    assert [port["port"] for port in rule["ports"]] in (["postgres"], [5432])
+    found = set()
+    for rule in (rule for spec in policies for rule in spec.get("egress", [])):
+        for peer in rule["to"]:
+            target = peer["ipBlock"]["cidr"] if "ipBlock" in peer else None
+            target = target or peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+            found |= {(target, port["port"]) for port in rule["ports"]}
+    return found
+
+
+def test_the_backend_reaches_what_it_reads_and_no_more(place, resources):
+    """Its database, Git, the registry and Argo CD."""
+    local = {
+        ("board-postgres", "postgres"),
+        ("10.250.1.1/32", 3000),
+        ("10.250.1.1/32", 5000),
+        ("argocd-server", 8080),
+    }
+    eks = {("10.0.20.0/24", 5432), ("10.0.21.0/24", 5432), ("0.0.0.0/0", 443)}
+    assert ways_out(resources, "board-backend") == {"local": local, "eks": eks}[place[1]]
+
+
+def test_the_page_reaches_its_backend_only(resources):
+    """What a browser can make Streamlit do, it can do to the backend alone."""
+    assert ways_out(resources, "board-frontend") == {("board-backend", "http")}
+
+
+def test_the_way_to_the_internet_is_none_into_the_network():
+    """HTTPS to public addresses does not open the VPC, its peers, or the node's metadata."""
+    policy = one(environment("prod", "eks"), "NetworkPolicy", "board-backend-to-https")
+    ((peer,),) = [rule["to"] for rule in policy["spec"]["egress"]]
+    closed = [ip_network(block) for block in peer["ipBlock"]["except"]]
+    for address in ("10.0.20.5", "172.20.0.1", "192.168.0.1", "100.64.0.1", "169.254.169.254"):
+        assert any(ip_address(address) in block for block in closed), address
+
+
+def test_argocd_lets_the_board_ask_it():
+    """The Pods and the port that the board's policy names are those of Argo CD's server, which refuses nobody."""
+    resources = argocd_install("local")
+    service = one(resources, "Service", "argocd-server")["spec"]
+    assert service["selector"] == {"app.kubernetes.io/name": "argocd-server"}
+    assert [port["targetPort"] for port in service["ports"] if port["port"] == 80] == [8080]
+    policy = one(resources, "NetworkPolicy", "argocd-server-network-policy")["spec"]
+    assert policy["ingress"] == [{}]
+
+
+def told(resources: list[Resource], deployment: str) -> dict[str, str]:
+    """The plain environment variables of an application."""
+    (container,) = one(resources, "Deployment", deployment)["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+
+
+def test_the_board_reads_what_argocd_deploys_and_writes(place, resources):
+    """The repository of the Applications, the log of the notifications, and the Argo CD that has both."""
+    cluster = place[1]
+    variables = told(resources, "board-backend")
+    (source,) = one(argocd_objects(cluster), "AppProject", place[0])["spec"]["sourceRepos"]
+    assert variables["BOARD_DEPLOY_REPO"] == source
+    assert variables["BOARD_EVENTS_REPO"] == source.replace("/deploy.git", "/events.git")
+    assert variables["BOARD_SOURCE_REPO"] == source.replace("/deploy.git", "/source.git")
+    settings = one(argocd_install(cluster), "ConfigMap", "argocd-cm")["data"]
+    assert variables["BOARD_ARGOCD_URL"] == settings["url"]
+
+
+def test_copies_of_repositories_fit_where_they_are_kept(resources):
+    """They lie on the volume that has the room, and go with the Pod."""
+    pod = one(resources, "Deployment", "board-backend")["spec"]["template"]["spec"]
+    assert told(resources, "board-backend")["BOARD_DATA_DIR"] == "/tmp/mirrors"
+    assert pod["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "512Mi"}}]
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "512Mi"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/_stcore/metrics"])
@@ -184,7 +252,7 @@ def test_https_redirects_with_a_current_policy():
     assert '"HTTPS":443' in ingress["listen-ports"]
     (container,) = one(resources, "Deployment", "board-frontend")["spec"]["template"]["spec"]["containers"]
     assert [v["name"] for v in container["env"]][-2:] == [
-        "BOARD_ENVIRONMENT",
+        "NAMESPACE",
         "STREAMLIT_BROWSER_SERVER_ADDRESS",
     ]
 
