@@ -227,6 +227,17 @@ def test_settings_make_git_the_only_way_in(cluster):
     assert {action for _, _, _, action, _, _ in granted} == {"get", "sync", "action/apps/Deployment/restart"}
 
 
+def test_tokens_for_programs_can_only_read(cluster):
+    """The accounts that `slipway` and the board have log in with a token only, and see Applications."""
+    resources = argocd_install(cluster)
+    settings = one(resources, "ConfigMap", "argocd-cm")["data"]
+    accounts = {key: value for key, value in settings.items() if key.startswith("accounts.")}
+    assert accounts == {"accounts.board": "apiKey", "accounts.slipway": "apiKey"}
+    rules = one(resources, "ConfigMap", "argocd-rbac-cm")["data"]["policy.csv"].splitlines()
+    assert [rule for rule in rules if ", board, " in rule] == ["p, board, applications, get, */*, allow"]
+    assert [rule for rule in rules if ", slipway, " in rule] == ["g, slipway, role:reader"]
+
+
 def test_settings_are_ones_that_argocd_reads(cluster):
     """Every key we set stands in the release's own list of keys: a misspelt one would be ignored in silence."""
     resources = argocd_install(cluster)

@@ -13,6 +13,7 @@ from slipway import kustomize, paths, toolchain
 from slipway.errors import Unreachable
 from slipway.kubectl import Cluster
 from slipway.platform import config
+from slipway.platform.forge import ARGOCD, RECORDER
 from slipway.platform.groundwork import secret
 from slipway.platform.secrets import Secrets
 
@@ -21,6 +22,8 @@ URL = f"http://{config.NODE}:30080"
 WEBHOOK_URLS = (f"{URL}/api/webhook",)
 TOKEN = "argocd-token"
 """The secret with a token of the account `slipway`, which can only read."""
+BOARD_TOKEN = "argocd-board-token"
+"""The same of the account `board`."""
 
 
 def install(cluster: Cluster, state: Path) -> None:
@@ -38,9 +41,13 @@ def install(cluster: Cluster, state: Path) -> None:
 
 
 def _give_secrets(cluster: Cluster, secrets: Secrets) -> None:
-    """The webhook's secret, and what notifications need to reach the board and the forge."""
+    """The webhook's secret, and what notifications need to reach the board, its log and the forge."""
     part_of = {"app.kubernetes.io/part-of": "argocd"}
-    values = {"forge-token": secrets.get("forge-token"), "board-events-token": secrets.get("board-events")}
+    values = {
+        "forge-token": secrets.get(f"forge-{ARGOCD}-token"),
+        "event-log-token": secrets.get(f"forge-{RECORDER}-token"),
+        "board-events-token": secrets.get("board-events"),
+    }
     objects = [
         secret(NAMESPACE, "argocd-secret", {"webhook.gogs.secret": secrets.get("argocd-webhook")}, part_of),
         secret(NAMESPACE, "argocd-notifications-secret", values, part_of),
@@ -54,7 +61,7 @@ def deploy(cluster: Cluster) -> None:
     cluster.apply(manifest, manager="slipway-argocd")
 
 
-def wait(cluster: Cluster, seconds: int = 180) -> None:
+def wait(cluster: Cluster, seconds: int = 600) -> None:
     """Wait until Argo CD's own workloads are available."""
     cluster.wait(
         "--namespace", NAMESPACE, "--for=condition=Available", "deployment", "--all", seconds=seconds
@@ -66,12 +73,13 @@ def wait(cluster: Cluster, seconds: int = 180) -> None:
     )
 
 
-def make_token(cluster: Cluster, secrets: Secrets) -> None:
-    """Have Argo CD issue the token that `slipway promote` asks it with."""
+def make_tokens(cluster: Cluster, secrets: Secrets) -> None:
+    """Have Argo CD issue the tokens that `slipway promote` and the board ask it with."""
     found = cluster.get("--namespace", NAMESPACE, "secret", "argocd-initial-admin-secret")
     password = base64.b64decode(found["data"]["password"]).decode()
     try:
-        secrets.put(TOKEN, _issue(password))
+        for account, name in (("slipway", TOKEN), ("board", BOARD_TOKEN)):
+            secrets.put(name, _issue(password, account))
     except httpx.HTTPError as exc:
         raise Unreachable(f"Argo CD issued no token: {exc}", fix="repeat `slipway up`") from exc
 
@@ -83,9 +91,9 @@ def make_token(cluster: Cluster, secrets: Secrets) -> None:
     wait=wait_fixed(0.5),
     reraise=True,
 )
-def _issue(password: str) -> str:
+def _issue(password: str, account: str) -> str:
     with httpx.Client(base_url=f"{URL}/api/v1", timeout=30) as api:
         session = api.post("/session", json={"username": "admin", "password": password})
         login = {"Authorization": f"Bearer {session.raise_for_status().json()['token']}"}
-        issued = api.post("/account/slipway/token", json={"name": "slipway"}, headers=login)
+        issued = api.post(f"/account/{account}/token", json={"name": "slipway"}, headers=login)
         return issued.raise_for_status().json()["token"]

@@ -17,10 +17,17 @@ PIPELINE_PORT = 8090
 GATE_PORT = 8091
 BALANCER_PORTS = {"slipway-prod": 8080, "slipway-staging": 8081, "slipway-dev": 8082}
 """Load balancer name to the port it gets on 127.0.0.1."""
+PROMETHEUS_PORT = 9090
+ALERTMANAGER_PORT = 9093
+PROBER_PORT = 9115
+BALANCER_METRICS_PORT = 9101
+"""Monitoring listens on 127.0.0.1: a Pod that reached it could silence alerts."""
 
 REGISTRY_URL = f"http://{HOST}:{REGISTRY_PORT}"
 FORGE_URL = f"http://{HOST}:{FORGE_PORT}"
 AWS_URL = f"http://{HOST}:{AWS_PORT}"
+PROMETHEUS_URL = f"http://127.0.0.1:{PROMETHEUS_PORT}"
+ALERTMANAGER_URL = f"http://127.0.0.1:{ALERTMANAGER_PORT}"
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 APPLICATION = "board"

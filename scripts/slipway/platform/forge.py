@@ -23,13 +23,47 @@ ADMIN = "slipway-admin"
 BOT = "slipway-bot"
 GATE = "slipway-gate"
 """Comments on pull requests and sets statuses; may push to no protected branch."""
+ARGOCD = "slipway-argocd"
+"""Sets the statuses that say what became of a commit; may push to no protected branch."""
+RECORDER = "slipway-events"
+"""Writes the event log, and may write nothing else."""
+BOARD = "slipway-board"
+"""Reads, and may write nothing."""
 PULL_REQUEST = ("pull_request", "pull_request_sync", "pull_request_label")
 """The events of Gitea that have the gate judge a pull request again."""
 PEOPLE = {
     "developer": "pushes to the source repository",
     "operator": "reviews and merges in the deploy repository",
 }
-REPOSITORIES = ("source", "deploy")
+REPOSITORIES = {
+    "source": {},
+    "deploy": {},
+    # Begun with a README, since a file can be added only to a branch that exists.
+    "events": {"auto_init": True, "readme": "Default", "description": "What Argo CD reported, a file each."},
+}
+"""What each is made with."""
+RIGHTS = {
+    "developer": {"source": "write", "deploy": "write"},
+    "operator": {"deploy": "write"},
+    BOT: {"deploy": "write"},
+    GATE: {"deploy": "write"},
+    ARGOCD: {"deploy": "write"},
+    RECORDER: {"events": "write"},
+    BOARD: dict.fromkeys(REPOSITORIES, "read"),
+}
+"""Of each user, by repository."""
+SCOPES = {ARGOCD: "write:repository", RECORDER: "write:repository", BOARD: "read:repository"}
+"""Those who log in with a token, and what it is limited to."""
+PROTECTED = {
+    "deploy": {
+        "push_whitelist_usernames": [BOT],
+        "enable_merge_whitelist": True,
+        "merge_whitelist_usernames": ["operator"],
+        "block_on_rejected_reviews": True,
+    },
+    "events": {"push_whitelist_usernames": [RECORDER]},
+}
+"""Who may push to main; the others go through a pull request, and nobody rewrites it."""
 
 
 class Forge:
@@ -164,20 +198,23 @@ LEVEL = Warn
         """
         self._bootstrap()
         with self.client() as api:
-            for name in (*PEOPLE, BOT, GATE):
+            for name in RIGHTS:
                 self._user(api, name)
             _ensure(
                 api.post("/orgs", json={"username": config.ORGANISATION, "visibility": "public"}), 201, 422
             )
-            for name in REPOSITORIES:
-                body = {"name": name, "default_branch": "main", "auto_init": False, "private": False}
+            for name, more in REPOSITORIES.items():
+                body = {"name": name, "default_branch": "main", "private": False, **more}
                 _ensure(api.post(f"/orgs/{config.ORGANISATION}/repos", json=body), 201, 409)
-            self._grant(api, "source", "developer", "write")
-            for name in (*PEOPLE, BOT, GATE):
-                self._grant(api, "deploy", name, "write")
-            self._protect(api)
+            for user, rights in RIGHTS.items():
+                for repository, permission in rights.items():
+                    self._grant(api, repository, user, permission)
+            for repository, rule in PROTECTED.items():
+                self._protect(api, repository, rule)
             for name, wanted in hooks.items():
                 self._hooks(api, name, wanted)
+        for user, scope in SCOPES.items():
+            self._issue(user, scope)
 
     def _bootstrap(self) -> None:
         """The first administrator and token, which only Gitea's own command can make."""
@@ -212,20 +249,21 @@ LEVEL = Warn
         path = f"/repos/{config.ORGANISATION}/{repository}/collaborators/{user}"
         _ensure(api.put(path, json={"permission": permission}), 204)
 
-    def _protect(self, api: httpx.Client) -> None:
-        """Only the bot pushes to the deploy repository's main; everybody else goes through a pull request."""
-        path = f"/repos/{config.ORGANISATION}/deploy/branch_protections"
-        rule = {
-            "rule_name": "main",
-            "enable_push": True,
-            "enable_push_whitelist": True,
-            "push_whitelist_usernames": [BOT],
-            "enable_merge_whitelist": True,
-            "merge_whitelist_usernames": ["operator"],
-            "block_on_rejected_reviews": True,
-        }
+    def _issue(self, user: str, scope: str) -> None:
+        """A token, which only the user's own password can have made."""
+        if self.secrets.exists(f"forge-{user}-token"):
+            return
+        login = (user, self.secrets.get(f"forge-{user}"))
+        body = {"name": f"platform-{os.urandom(4).hex()}", "scopes": [scope]}
+        with httpx.Client(base_url=f"{self.url}/api/v1", auth=login, timeout=30) as own:
+            made = _ensure(own.post(f"/users/{user}/tokens", json=body), 201)
+        self.secrets.put(f"forge-{user}-token", made.json()["sha1"])
+
+    def _protect(self, api: httpx.Client, repository: str, rule: dict) -> None:
+        path = f"/repos/{config.ORGANISATION}/{repository}/branch_protections"
         if api.get(f"{path}/main").status_code == 404:
-            _ensure(api.post(path, json=rule), 201)
+            common = {"rule_name": "main", "enable_push": True, "enable_push_whitelist": True}
+            _ensure(api.post(path, json=common | rule), 201)
 
     def require_gate(self, gate: dict) -> None:
         """Announce pull requests of the deploy repository to the gate, and let none be merged that it did not pass."""

@@ -12,10 +12,13 @@ from pathlib import Path
 
 from slipway.kubectl import Cluster
 from slipway.platform import config
+from slipway.platform.forge import BOARD
 from slipway.platform.images import UID
 from slipway.platform.secrets import Secrets
 
 STORAGE_CLASS = "slipway-local"
+BOARD_READ = "board-read"
+"""The secret with the token that the board's API is read with."""
 
 
 def apply(cluster: Cluster, state: Path) -> None:
@@ -30,6 +33,18 @@ def apply(cluster: Cluster, state: Path) -> None:
             _volume(state, environment),
         ]
     cluster.apply("\n---\n".join(map(json.dumps, objects)), manager="slipway-groundwork")
+
+
+def give_access(cluster: Cluster, secrets: Secrets, argocd_token: str) -> None:
+    """Give the board of every environment what it reads Git and Argo CD with, and what it is read with itself."""
+    values = {
+        "read-token": secrets.get(BOARD_READ),
+        "git-username": BOARD,
+        "git-password": secrets.get(f"forge-{BOARD}-token"),
+        "argocd-token": argocd_token,
+    }
+    objects = [secret(environment, "board-access", values) for environment in config.ENVIRONMENTS]
+    cluster.apply("\n---\n".join(map(json.dumps, objects)), manager="slipway-access")
 
 
 def secret(namespace: str, name: str, values: dict[str, str], labels: dict[str, str] | None = None) -> dict:

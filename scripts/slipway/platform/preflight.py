@@ -27,6 +27,10 @@ LISTENERS = {
     (config.HOST, config.PIPELINE_PORT): "pipeline",
     (config.HOST, config.GATE_PORT): "gate",
     **{("127.0.0.1", port): f"load balancer {name}" for name, port in config.BALANCER_PORTS.items()},
+    ("127.0.0.1", config.BALANCER_METRICS_PORT): "load balancer's metrics",
+    ("127.0.0.1", config.PROMETHEUS_PORT): "Prometheus",
+    ("127.0.0.1", config.ALERTMANAGER_PORT): "Alertmanager",
+    ("127.0.0.1", config.PROBER_PORT): "blackbox exporter",
 }
 
 

@@ -12,17 +12,22 @@ from rich.table import Table
 
 from slipway.platform import argocd, config
 from slipway.platform.forge import ADMIN, BOT, PEOPLE
+from slipway.platform.groundwork import BOARD_READ
 from slipway.platform.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
 class Status:
-    """The whole answer; `serving` maps an environment to what its load balancer answers at /version."""
+    """The whole answer; `users` and `tokens` name files, never what is in them.
+
+    `serving` maps an environment to what its load balancer answers at /version.
+    """
 
     up: bool
     processes: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
     serving: dict[str, dict] = field(default_factory=dict)
 
 
@@ -40,6 +45,10 @@ def read(state: Path) -> Status:
         processes=processes,
         addresses=addresses(state),
         users={name: str(state / "secrets" / f"forge-{name}") for name in (ADMIN, *PEOPLE, BOT)},
+        tokens={
+            "board's API": str(state / "secrets" / BOARD_READ),
+            "Argo CD": str(state / "secrets" / argocd.TOKEN),
+        },
         serving={
             name.removeprefix("slipway-"): _version(port) for name, port in config.BALANCER_PORTS.items()
         },
@@ -90,6 +99,9 @@ def show(status: Status, console: Console) -> None:
     console.print(table)
     console.print("Users of the forge; the password is in the file:")
     for name, file in status.users.items():
+        console.print(f"  {name:<14} {file}", soft_wrap=True)
+    console.print("Bearer tokens that can only read; the token is in the file:")
+    for name, file in status.tokens.items():
         console.print(f"  {name:<14} {file}", soft_wrap=True)
     down = sorted(name for name, word in status.processes.items() if word != "running")
     console.print(f"[red]not running: {', '.join(down)}[/red]" if down else "All processes run.")

@@ -77,9 +77,11 @@ class Up:
             base = beside.submit(self._base_image)
             self._reconcile_record()
             self._services()
-            delivered = beside.submit(self._hand_in, scanners, base, deliver)
+            forge = beside.submit(self._forge)
+            delivered = beside.submit(self._hand_in, forge, scanners, base, deliver)
             if not self.external:
                 self._node()
+            forge.result()
             self._cluster()
             delivered.result()
             renderer.result()
@@ -144,8 +146,8 @@ class Up:
                 self.supervisor.run(program.name)
             registry.wait()
 
-    def _hand_in(self, scanners: Future, base: Future, deliver: bool) -> None:
-        """Everything on the way to a bump, which needs no cluster."""
+    def _forge(self) -> None:
+        """Users, their tokens, and repositories, of which the cluster is told."""
         with self.steps.step("users, repositories, webhooks"):
             self.forge.wait()
             webhook = self.secrets.get("argocd-webhook")
@@ -155,6 +157,10 @@ class Up:
                     "deploy": [hook("gogs", url, webhook) for url in argocd.WEBHOOK_URLS],
                 }
             )
+
+    def _hand_in(self, forge: Future, scanners: Future, base: Future, deliver: bool) -> None:
+        """Everything on the way to a bump, which needs no cluster."""
+        forge.result()
         pipeline.use_base(self.state, base.result())
         scanners.result()
         if deliver:
@@ -169,7 +175,7 @@ class Up:
             node.wait_api(self.node.kubeconfig)
 
     def _cluster(self) -> None:
-        with self.steps.step("Argo CD and load balancer controller applied") as step:
+        with self.steps.step("Argo CD, load balancer controller, the board's access") as step:
             if self.cluster.remembers("applied", self.settings):
                 step.note("nothing changed")
                 return
@@ -177,6 +183,10 @@ class Up:
             crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
             loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
+            argocd.wait(self.cluster)
+            argocd.make_tokens(self.cluster, self.secrets)
+            # Before anything is delivered: a Pod without its Secret does not start.
+            groundwork.give_access(self.cluster, self.secrets, self.secrets.get(argocd.BOARD_TOKEN))
             self.cluster.remember("applied", self.settings)
 
     def _publish_pair(self) -> None:
@@ -212,7 +222,6 @@ class Up:
                 # An ApplicationSet that met no repo server would try again only minutes later.
                 argocd.wait(self.cluster)
                 argocd.deploy(self.cluster)
-                argocd.make_token(self.cluster, self.secrets)
                 self.cluster.remember("deployed", self.settings)
             delivery.wait_served(step.advance)
 

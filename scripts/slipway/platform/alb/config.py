@@ -33,14 +33,19 @@ _NO_ANSWER = "<html><body><center><h1>No target answered</h1></center></body></h
 
 
 def render(
-    model: Model, servers: Mapping[str, tuple[Server, ...]], folder: Path, user: str | None = None
+    model: Model,
+    servers: Mapping[str, tuple[Server, ...]],
+    folder: Path,
+    user: str | None = None,
+    metrics: int | None = None,
 ) -> str:
     """The whole configuration file, with the servers as they are now; the workers run as `user` if it is given.
 
-    `folder` is where the certificates lie and where HAProxy may put its sockets.
+    `folder` is where the certificates lie and where HAProxy may put its sockets; `metrics` is the port of the
+    Prometheus exporter.
     """
     longest = max((lb.idle for lb in model.load_balancers), default=60)
-    lines = _preamble(longest, folder, user)
+    lines = _preamble(longest, folder, user, metrics)
     for balancer in model.load_balancers:
         for listener in balancer.listeners:
             lines += ["", *_frontend(model, balancer, listener, folder)]
@@ -59,7 +64,7 @@ def quote(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(c, c) for c in text) + '"'
 
 
-def _preamble(longest_idle: float, folder: Path, user: str | None) -> list[str]:
+def _preamble(longest_idle: float, folder: Path, user: str | None, metrics: int | None) -> list[str]:
     """A worker that a reload replaced keeps its WebSockets for an hour, or for the longest idle timeout."""
     owner = [f"    user {user}", f"    group {user}"] if user else []
     return [
@@ -82,6 +87,7 @@ def _preamble(longest_idle: float, folder: Path, user: str | None) -> list[str]:
         "frontend metrics",
         "    timeout client 10s",
         f"    bind {quote(f'unix@{folder}/metrics.sock')} mode 600",
+        *([f"    bind {ADDRESS}:{metrics}"] if metrics else []),
         "    http-request use-service prometheus-exporter",
     ]
 

@@ -30,11 +30,19 @@ RETRY = 5
 class Driver:
     """The data plane of every load balancer; `folder` holds its status, configuration and certificates."""
 
-    def __init__(self, aws_url: str, folder: Path, ports: Mapping[tuple[str, int], int], lag: float):
+    def __init__(
+        self,
+        aws_url: str,
+        folder: Path,
+        ports: Mapping[tuple[str, int], int],
+        lag: float,
+        metrics: int | None = None,
+    ):
         self.api = httpx.AsyncClient(base_url=aws_url, trust_env=False, timeout=40)
         self.folder = folder
         self.ports = ports
         self.lag = lag
+        self.metrics = metrics
         self.model = Model()
         self.health: dict[TargetKey, Health] = {}
         self.checks: dict[tuple[TargetKey, health.HealthCheck], asyncio.Task[None]] = {}
@@ -136,7 +144,7 @@ class Driver:
         shape = config.render(self.model, bare, self.folder)
         try:
             if shape != self.shape:
-                text = config.render(self.model, now.servers, self.folder, haproxy.user())
+                text = config.render(self.model, now.servers, self.folder, haproxy.user(), self.metrics)
                 if await self.haproxy.load(text, servers):
                     self.tasks.create_task(self.haproxy.ended())
                 self.shape = shape
