@@ -88,14 +88,14 @@ def test_annotations_and_labels_are_written_as_text(file):
 def test_every_file_is_in_use():
     """No manifest lies about that nothing renders."""
     used = {target for file in KUSTOMIZATIONS for target in references(file)}
-    roots = {paths.CHECKOUT / "overlays" / name / "board" / "kustomization.yaml" for name in ENVIRONMENTS}
+    roots = set(paths.CHECKOUT.glob("overlays/*/*/kustomization.yaml"))
     roots |= {paths.CHECKOUT / "overlays" / name / "environment.yaml" for name in ENVIRONMENTS}
     roots |= {
         paths.CHECKOUT / "argocd" / f / c / "kustomization.yaml"
         for f in ("install", "clusters")
         for c in ("local", "eks")
     }
-    roots.add(paths.CHECKOUT / "base/board/clusters/eks/kustomization.yaml")
+    roots |= set(paths.CHECKOUT.glob("base/*/clusters/eks/kustomization.yaml"))
     assert [relative(file) for file in FILES if file not in used | roots] == []
 
 

@@ -206,12 +206,26 @@ def _expression(one: dict, labels: Mapping) -> bool:
 
 
 def replicas(workload: Object, overlay: Overlay) -> int:
-    """How many Pods there are at least: by an autoscaler if there is one, else by the workload itself."""
+    """How many Pods there are at least: by an autoscaler if there is one, else by the workload itself.
+
+    One that waits for its first release counts as several, so that what will run then is judged before.
+    """
+    if waits_for_release(workload):
+        return 2
     for scaler in overlay.of_kind("HorizontalPodAutoscaler"):
         if scaled(scaler) == (workload.namespace, workload.kind, workload.name):
             return number(scaler.spec.get("minReplicas")) or 1
     count = number(workload.spec.get("replicas"))
     return 1 if count is None else count
+
+
+def waits_for_release(workload: Object) -> bool:
+    """Whether it has no Pods because no image was delivered to the overlay yet."""
+    images = [str(container.get("image")) for container in all_containers(workload)]
+    return number(workload.spec.get("replicas")) == 0 and any(_UNRELEASED in image for image in images)
+
+
+_UNRELEASED = ":unreleased@sha256:" + "0" * 64
 
 
 def scaled(scaler: Object) -> tuple[str, str, str]:
