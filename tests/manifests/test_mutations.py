@@ -117,6 +117,7 @@ MUTATIONS = [
     mutation(INGRESS, f"{ALB}load-balancer-attributes", "idle-timeout"),
     mutation(INGRESS, f"{ALB}healthcheck-timeout-seconds", "health-check"),
     mutation(INGRESS, f"{ALB}actions.not-found", "ingress-backend"),
+    mutation(INGRESS, f"{ALB}group.order", "ingress-group"),
     mutation(INGRESS, "/spec/rules/0/http/paths/1", "public-metrics"),
     mutation(INGRESS, f"{ALB}inbound-cidrs", "alb-annotations", "10.0.0.0/8"),
     mutation(INGRESS, f"{ALB}healthcheck-interval-seconds", "annotation-text", 5),
