@@ -30,6 +30,7 @@ VERBS = {
     "dora": "Print how fast and how safely is delivered, from Git and the event log",
     "retention": "Say which images the registry must keep, and check its lifecycle policy",
     "set-image": "Edit image entries in one kustomization file, byte-exactly",
+    "new": "Scaffold an application: source, image, base and overlays",
     "pair": "Publish the two halves of this repository to their remotes",
 }
 """Verb to summary; the module is `slipway.commands.<verb>`, loaded only when it is used."""
