@@ -30,7 +30,7 @@ from tests.cli.bump_lab import (  # fmt: skip
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "pipelines"))
 from image_layout import make_archive
-from project import make_key, running_registry
+from project import make_key, passed, running_registry
 
 DEV = "overlays/dev/board/kustomization.yaml"
 STAGING = "overlays/staging/board/kustomization.yaml"
@@ -224,7 +224,7 @@ def test_signature_is_verified_against_a_real_registry(bump, deploy, tmp_path, m
         output.put_built(
             "backend", Built(BACKEND, "v1", digest, "a" * 40, "2026-11-23T10:00:00Z", "backend.tar")
         )
-        output.put_scan("backend", {"digest": digest, "verdict": "pass"}, {})
+        output.put_scan("backend", passed(digest), {})
         push("backend", output, environment)
         policy = POLICY.format(env="dev") + "signature: {required: true, key: cosign.pub}\n"
         deploy.commit(

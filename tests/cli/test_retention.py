@@ -29,7 +29,7 @@ from tests.cli.retention_lab import Keeper, ago
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "pipelines"))
 from image_layout import make_archive
-from project import make_key, running_registry
+from project import make_key, passed, running_registry
 
 DEV = "overlays/dev/board/kustomization.yaml"
 PROD = "overlays/prod/board/kustomization.yaml"
@@ -301,7 +301,7 @@ def test_a_real_registry_and_real_signatures(deploy, tmp_path, monkeypatch):
             digests[tag] = make_archive(output.archive("app"), {"tag": tag})
             built = Built(BACKEND, tag, digests[tag], "a" * 40, "2026-11-23T10:00:00Z", "app.tar")
             output.put_built("app", built)
-            output.put_scan("app", {"digest": digests[tag], "verdict": "pass"}, {})
+            output.put_scan("app", passed(digests[tag]), {})
             push("app", output, environment)
             sign("app", output, str(key), None, environment)
             deploy.commit(tag, {DEV: kustomization((BACKEND, tag, digests[tag]))})

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from slipway import paths
 from slipway.kubectl import Cluster
-from slipway.platform import argocd, config, pipeline, status
+from slipway.platform import argocd, config, groundwork, pipeline, status
 from slipway.platform.secrets import Secrets
 
 SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
@@ -53,6 +53,16 @@ class Platform:
             name.removeprefix("slipway-"): f"http://127.0.0.1:{port}"
             for name, port in config.BALANCER_PORTS.items()
         }
+
+    @property
+    def read_token(self) -> str:
+        """What the board's API asks of its readers."""
+        return self.secrets.get(groundwork.BOARD_READ)
+
+    def board(self, environment: str = "prod") -> httpx.Client:
+        """The board's API through the load balancer, as a reader."""
+        login = {"Authorization": f"Bearer {self.read_token}"}
+        return httpx.Client(base_url=f"{self.urls[environment]}/api", headers=login, timeout=15)
 
     def api(self, user: str) -> httpx.Client:
         """The forge's API as one of its users."""

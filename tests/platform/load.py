@@ -1,6 +1,6 @@
 """Constant load on one environment: HTTP at a fixed rate and open WebSockets, every outcome counted.
 
-    python -m tests.platform.load URL SECONDS
+    BOARD_READ_TOKEN=… python -m tests.platform.load URL SECONDS
 
 Runs in a process of its own so that the test's own work does not slow it. It targets loopback only, stops by
 itself, and prints one JSON object: requests, failures (with the first few texts), sockets and reconnect times.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -21,7 +22,9 @@ import websockets
 
 RATE = 50
 SOCKETS = 10
-PATHS = ("/version", "/api/deployments?current=true", "/", "/_stcore/health")
+PATHS = ("/version", "/api/now", "/", "/_stcore/health")
+TOKEN = "BOARD_READ_TOKEN"
+"""The variable that holds what the API asks of readers."""
 SHOWN = 10
 
 
@@ -59,7 +62,8 @@ async def _request(client: httpx.AsyncClient, path: str, count: Count) -> None:
 async def _requests(url: str, count: Count, stop: asyncio.Event) -> None:
     """Start one request every 1/RATE s, whether earlier ones have been answered or not."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+    login = {"Authorization": f"Bearer {os.environ[TOKEN]}"}
+    async with httpx.AsyncClient(base_url=url, headers=login, timeout=30, limits=limits) as client:
         running: set[asyncio.Task] = set()
         started, number = time.monotonic(), 0
         while not stop.is_set():

@@ -86,17 +86,17 @@ def test_a_browser_shows_the_pushed_commit(platform: Platform, pushed: str) -> N
 
 
 def test_every_environment_appears_on_the_board(platform: Platform, pushed: str) -> None:
-    """Argo CD's notifications reach the board: it knows what dev runs, by the pushed commit's digest."""
-    import httpx
-
+    """Argo CD's notifications reach the board of another environment: it knows what dev runs, and from which commit."""
     digest = platform.version("dev")["digest"]
 
     def known() -> bool:
-        items = httpx.get(f"{platform.urls['prod']}/api/deployments", params={"current": "true"}).json()[
-            "items"
-        ]
+        with platform.board("prod") as board:
+            places = board.get("/now").raise_for_status().json()["places"]
         return any(
-            i["environment"] == "dev" and digest in {image["digest"] for image in i["images"]} for i in items
+            place["environment"] == "dev"
+            and place["commit"] == pushed
+            and digest in {image["digest"] for image in place["images"]}
+            for place in places
         )
 
     eventually(known, 60, "the board in prod shows what dev runs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,17 +12,18 @@ from contextlib import contextmanager
 import pytest
 
 from .conftest import Platform, eventually
-from .load import RATE, SOCKETS
+from .load import RATE, SOCKETS, TOKEN
 
 LONGEST = 3 * 3600
 
 
 @contextmanager
-def constant_load(url: str) -> Iterator[dict]:
+def constant_load(platform: Platform, environment: str) -> Iterator[dict]:
     """Load from a process of its own; what it counted is in the dictionary after the block."""
-    argv = [sys.executable, "-m", "tests.platform.load", url, str(LONGEST)]
+    argv = [sys.executable, "-m", "tests.platform.load", platform.urls[environment], str(LONGEST)]
+    env = {**os.environ, TOKEN: platform.read_token}
     counted: dict = {}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:
             yield counted
         finally:
@@ -35,7 +37,7 @@ def test_no_request_fails_during_rollouts(platform: Platform, request: pytest.Fi
     """Three rollouts by pushed commits: no failed request, every lost WebSocket is back within 5 s."""
     rollouts = request.config.getoption("--rollouts")
     platform.settled("dev-board")
-    with constant_load(platform.urls["dev"]) as counted:
+    with constant_load(platform, "dev") as counted:
         for number in range(rollouts):
             commit = platform.push_a_change(f"Rollout {number + 1} under load")
             platform.wait_built(commit)

@@ -14,10 +14,13 @@ from slipway.pipeline.mirrors import Place, parse, place
 from slipway.pipeline.push import push
 from slipway.pipeline.records import Built, Output
 from slipway.pipeline.sign import sign, verify
+from slipway.registry.attestations import SEVERITIES, scanned
+from slipway.registry.client import Registry
+from slipway.registry.references import Reference
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "pipelines"))
 from image_layout import make_archive, python_package
-from project import HOST, make_key, running_registry
+from project import HOST, make_key, passed, running_registry
 
 NAME = f"{HOST}/slipway/app"
 
@@ -41,12 +44,12 @@ def output(tmp_path):
     return make_output(tmp_path / "out", f"tag-{tmp_path.name}", {"etc/name": tmp_path.name})
 
 
-def make_output(folder: Path, tag: str, files: dict[str, str]) -> Output:
+def make_output(folder: Path, tag: str, files: dict[str, str], *severities: str) -> Output:
     folder.mkdir()
     output = Output(folder)
     digest = make_archive(output.archive("app"), {**files, **python_package("demo", "1.0")})
     output.put_built("app", Built(NAME, tag, digest, "a" * 40, "2026-01-01T00:00:00Z", "app.tar"))
-    output.put_scan("app", {"digest": digest, "verdict": "pass"}, {})
+    output.put_scan("app", passed(digest, *severities), {})
     return output
 
 
@@ -150,6 +153,47 @@ def test_sign_again_finds_the_signature_and_adds_none(registry, output, key, mon
     push("app", output, env(registry))
     assert sign("app", output, str(key), None, env(registry))[1] is True
     assert sign("app", output, str(key), None, env(registry))[1] is False
+
+
+def attested(url: str, digest: str, public_key: Path):
+    """What the registry holds of the image's scan, as the board asks for it."""
+    with Registry(env=env(url)) as client:
+        return scanned(client, Reference(NAME, None, digest), public_key.read_bytes())
+
+
+def test_what_the_scan_found_lies_signed_beside_the_image(registry, tmp_path, key, monkeypatch):
+    """Counts by severity, the time of the scan; another key confirms nothing, and an image without one has none."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "test")
+    output = make_output(tmp_path / "out", "scanned-1", {"etc/name": "scanned"}, "high", "low", "low")
+    pushed = push("app", output, env(registry))[0]
+    public = key.with_suffix(".pub")
+    assert attested(registry, pushed.digest, public) is None
+    sign("app", output, str(key), None, env(registry))
+    found = attested(registry, pushed.digest, public)
+    assert found.counts == dict.fromkeys(SEVERITIES, 0) | {"high": 1, "low": 2}
+    assert found.at.isoformat() == "2026-01-01T00:00:00+00:00"
+    assert attested(registry, pushed.digest, make_key(tmp_path, "test").with_suffix(".pub")) is None
+
+
+def test_a_later_scan_with_other_findings_is_added_and_the_newest_counts(
+    registry, tmp_path, key, monkeypatch
+):
+    """A new advisory for an old image is told; the same findings again add nothing."""
+    monkeypatch.setenv("COSIGN_PASSWORD", "test")
+    output = make_output(tmp_path / "out", "scanned-2", {"etc/name": "again"})
+    digest = push("app", output, env(registry))[0].digest
+    public, days = key.with_suffix(".pub"), iter(range(2, 5))
+
+    def again(*severities: str):
+        later = passed(digest, *severities) | {"scanned": f"2026-01-0{next(days)}T00:00:00+00:00"}
+        output.put_scan("app", later, {})
+        sign("app", output, str(key), None, env(registry))
+        return attested(registry, digest, public)
+
+    assert again("high").counts["high"] == 1
+    assert again("high").at.day == 2
+    found = again("high", "critical")
+    assert (found.counts["critical"], found.at.day) == (1, 4)
 
 
 def test_a_wrong_password_is_named(registry, output, key, monkeypatch):

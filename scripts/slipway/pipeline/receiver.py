@@ -2,8 +2,8 @@
 
     python -m slipway.pipeline.receiver --config FILE
 
-POST /hook (Gitea event, signed) queues a build; GET /builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE and
-/healthz answer.
+POST /hook (Gitea event, signed) queues a build; GET /builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE,
+/metrics and /healthz answer.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from slipway import paths
 from slipway.errors import CommandFailed, InvalidInput, MachineError, SlipwayError
 from slipway.git.access import command_env
 from slipway.pipeline import config as pipeline_config
+from slipway.pipeline import metrics
 from slipway.pipeline.builds import Build, Builds
 from slipway.pipeline.push_event import Ignored, decide, decide_pull_request, genuine
 from slipway.proc import redact, run
 
-_ROUTES = "/builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE, /healthz"
+_ROUTES = "/builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE, /metrics, /healthz"
 _LARGEST = 25 << 20
 _BUILD_SECONDS = 2 * 3600
 _STATUS = {"SUCCESS": "success", "ABORTED": "aborted"}
@@ -196,6 +197,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if parts == ["healthz"]:
                 self._json(200, {"status": "ok"})
+            elif parts == ["metrics"]:
+                self._send(200, metrics.CONTENT_TYPE, metrics.exposition(builds.all()))
             elif parts == ["builds"]:
                 self._json(200, [builds.shown(build) for build in builds.all()])
             elif parts[0] == "builds" and len(parts) == 2:

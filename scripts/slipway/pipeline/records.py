@@ -75,8 +75,8 @@ class Output:
         self._write(f"{image}.sbom.json", sbom)
         self._write(f"{image}.scan.json", report)
 
-    def require_scan(self, image: str, digest: str) -> None:
-        """Refuse unless this very digest was scanned and passed."""
+    def scan(self, image: str, digest: str) -> dict:
+        """The report of this very digest, which passed; anything else is refused."""
         report = self._read(f"{image}.scan.json", image, "was not scanned", "slipway ci scan")
         if report.get("digest") != digest:
             raise InvalidInput(
@@ -86,6 +86,7 @@ class Output:
             )
         if report.get("verdict") != "pass":
             raise InvalidInput(f"{image} did not pass its scan", path=self.folder / f"{image}.scan.json")
+        return report
 
     def put_pushed(self, image: str, record: Pushed) -> None:
         """Record what the registry holds."""

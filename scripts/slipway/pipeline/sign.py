@@ -1,7 +1,8 @@
-"""Stage sign: a signature for the digest that was pushed, and its verification."""
+"""Stage sign: a signature for the digest that was pushed, what its scan found as a signed statement, verified."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from slipway.errors import CommandFailed, InvalidInput, PipelineFailed
 from slipway.pipeline.mirrors import place
 from slipway.pipeline.records import Output
 from slipway.proc import run
+from slipway.registry.attestations import predicate, scanned
+from slipway.registry.client import Registry
+from slipway.registry.references import Reference
 
 
 def sign(
@@ -37,6 +41,7 @@ def sign(
         if new:
             _sign(image, reference, key, plain=where.plain)
             verify(reference, public, plain=where.plain)
+        _attest(image, Reference(pushed.image, None, pushed.digest), output, key, public, env)
     record = {"image": pushed.image, "digest": pushed.digest, "reference": reference, "verified": "yes"}
     output.put_signature(image, record)
     return record, new
@@ -56,6 +61,35 @@ def _sign(image: str, reference: str, key: str, *, plain: bool) -> None:
         )
     except CommandFailed as exc:
         raise PipelineFailed(f"{image} could not be signed: {_last(exc)}") from exc
+
+
+def _attest(
+    image: str, pushed: Reference, output: Output, key: str, public: str, env: Mapping[str, str]
+) -> None:
+    """Keep beside the image what its scan found, unless the newest statement there says the same."""
+    told = predicate(output.scan(image, pushed.digest or ""))
+    where = place(pushed.name, env)
+    with Registry(ecr=True, env=env) as registry:
+        there = scanned(registry, pushed, Path(public).read_bytes())
+        if there and there.counts == told["scanner"]["result"]["counts"]:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "scan.json"
+            file.write_text(json.dumps(told))
+            options = ["--allow-http-registry"] if where.plain else []
+            try:
+                _cosign(
+                    *("attest", "--yes", f"--key={key}", "--type=vuln", f"--predicate={file}"),
+                    *("--use-signing-config=false", "--tlog-upload=false"),
+                    *options,
+                    where.reference(pushed.digest or ""),
+                )
+            except CommandFailed as exc:
+                raise PipelineFailed(f"the scan of {image} could not be attested: {_last(exc)}") from exc
+        if scanned(registry, pushed, Path(public).read_bytes()) is None:
+            raise PipelineFailed(
+                f"the attested scan of {image} is not in the registry", fix="run the stage again"
+            )
 
 
 def _public_key(key: str) -> str:

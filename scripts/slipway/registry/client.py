@@ -51,6 +51,8 @@ class Image:
     architectures: tuple[str, ...]
     created: datetime | None
     labels: Mapping[str, str]
+    size: int = 0
+    """Bytes of the compressed layers; for an index those of its first image."""
 
     @property
     def revision(self) -> str | None:
@@ -137,7 +139,12 @@ class Registry:
             architectures,
             created,
             labels,
+            sum(layer.get("size", 0) for layer in first.get("layers") or []),
         )
+
+    def document(self, image: Reference, path: str) -> dict:
+        """The JSON object below the image's repository at a path such as `manifests/<digest>`; raises as `ask`."""
+        return _parsed(self.ask(place(_with_host(image), self.env), path, image).content, image)
 
     def _manifest(self, where: Place, reference: Reference, name: str) -> tuple[bytes, str]:
         answer = self.ask(where, f"manifests/{name}", reference)
