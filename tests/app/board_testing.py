@@ -18,13 +18,14 @@ import psycopg
 import uvicorn
 from board_backend import database, migrate, server
 from board_backend.app import create_app
-from board_backend.models import Event
+from board_backend.models import FactRow
 from board_backend.settings import Settings
 from slipway.proc import run
-from sqlalchemy import delete
+from sqlalchemy import func, select
 
 BOARD = Path(__file__).resolve().parents[2] / "apps" / "board"
 TOKEN = "a-token-for-tests"
+READ_TOKEN = "a-token-for-readers"
 PASSWORD = "hunter2-never-logged"
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 
@@ -94,24 +95,30 @@ class Postgres:
             host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True
         )
 
-    def create_database(self) -> str:
-        """The URL of a new database."""
+    def create_database(self, template: str = "template1") -> str:
+        """The URL of a new database, which is a copy."""
         name = f"board_{uuid.uuid4().hex[:8]}"
         with self.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql+psycopg://postgres:{PASSWORD}@127.0.0.1:{self.port}/{name}"
 
 
 class Backend:
     """The application served by uvicorn, as in production, in a thread."""
 
-    def __init__(self, url: str, **settings: str):
-        app = create_app(Settings(**{"database_url": url, "events_token": TOKEN, **settings}))
-        self._database = url
+    def __init__(self, url: str, **settings: object):
+        # Where nothing else is said, a test is a reader like any other, and reads more than a person would.
+        chosen = {"database_url": url, "events_token": TOKEN, "read_token": READ_TOKEN, "poll_seconds": 0.2}
+        self.data = tempfile.TemporaryDirectory(prefix="board-data-")
+        chosen |= {"data_dir": self.data.name, "reads_per_minute": 100_000}
+        self.app = create_app(Settings(**{**chosen, **settings}))
+        self._engine = database.connect(url)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.http = httpx.Client(base_url=self.url, timeout=15)
-        self._server = uvicorn.Server(server.config(app, host="127.0.0.1", port=0))
+        self.http = httpx.Client(
+            base_url=self.url, timeout=15, headers={"Authorization": f"Bearer {READ_TOKEN}"}
+        )
+        self._server = uvicorn.Server(server.config(self.app, host="127.0.0.1", port=0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
         until(lambda: self._server.started, what="the backend serves")
@@ -125,13 +132,8 @@ class Backend:
         self._thread.join(timeout=20)
         assert not self._thread.is_alive(), "the backend does not end"
         self._socket.close()
-
-    def forget(self) -> None:
-        """Empty the table of events."""
-        engine = database.connect(self._database)
-        with engine.begin() as connection:
-            connection.execute(delete(Event))
-        engine.dispose()
+        self._engine.dispose()
+        self.data.cleanup()
 
     def send(self, event: dict, token: str = TOKEN) -> httpx.Response:
         return self.http.post("/api/events", json=event, headers={"Authorization": f"Bearer {token}"})
@@ -142,10 +144,35 @@ class Backend:
         assert answer.status_code == 200, answer.text
         return answer.json()["stored"]
 
-    def deployments(self, **query: object) -> list[dict]:
-        answer = self.http.get("/api/deployments", params=query)
+    def get(self, path: str, **query: object) -> dict:
+        """What a route answers well."""
+        answer = self.http.get(path, params={key: value for key, value in query.items() if value is not None})
         assert answer.status_code == 200, answer.text
-        return answer.json()["items"]
+        return answer.json()
+
+    def count(self) -> int:
+        """How many facts the table has."""
+        with self._engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(FactRow))
+
+    def caught_up(self) -> None:
+        """Wait until everything in the table is in what is shown."""
+
+        def seen() -> int | None:
+            answer = self.http.get("/api/status")
+            return answer.json()["facts"] if answer.is_success else None
+
+        until(lambda: seen() == self.count(), what="the board has seen the table")
+
+    def deployments(self, **query: object) -> list[dict]:
+        """The deployments, once everything that was stored is among them."""
+        self.caught_up()
+        return self.get("/api/deployments", **query)["items"]
+
+    def places(self) -> list[dict]:
+        """What runs where, once everything that was stored is in it."""
+        self.caught_up()
+        return self.get("/api/now")["places"]
 
 
 class Stub:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,16 +33,36 @@ def empty_url(request, tmp_path) -> str:
     return request.getfixturevalue("postgres").create_database()
 
 
-@pytest.fixture
-def url(empty_url) -> str:
-    """The URL of a migrated database, once of each kind."""
-    return migrated(empty_url)
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    return migrated(postgres.create_database()).rpartition("/")[2]
 
 
 @pytest.fixture
-def sqlite_url(tmp_path) -> str:
+def postgres_url(postgres, migrated_postgres) -> str:
+    """The URL of a migrated PostgreSQL database."""
+    return postgres.create_database(migrated_postgres)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    file = tmp_path_factory.mktemp("board") / "board.sqlite3"
+    migrated(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_url(tmp_path, migrated_sqlite) -> str:
     """The URL of a migrated SQLite database."""
-    return migrated(f"sqlite:///{tmp_path}/board.sqlite3")
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'board.sqlite3')}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request) -> str:
+    """The URL of a migrated database, once of each kind."""
+    return request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +79,7 @@ def start(ending):
     """Starts a backend on a database URL; ends it after the test."""
     running: list[Backend] = []
 
-    def begin(url: str, **settings: str) -> Backend:
+    def begin(url: str, **settings: object) -> Backend:
         running.append(Backend(url, **settings))
         return running[-1]
 
@@ -68,38 +89,16 @@ def start(ending):
     ending += running
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory, request):
-    """One backend for each kind of database, kept; calling it with the kind gives it with no event in it."""
-    kept: dict[str, Backend] = {}
-
-    def emptied(kind: str) -> Backend:
-        if kind not in kept:
-            folder = tmp_path_factory.mktemp("board")
-            url = f"sqlite:///{folder}/board.sqlite3"
-            if kind == "postgresql":
-                url = request.getfixturevalue("postgres").create_database()
-            kept[kind] = Backend(migrated(url))
-        kept[kind].forget()
-        return kept[kind]
-
-    yield emptied
-    for backend in kept.values():
-        backend.stop()
-    for backend in kept.values():
-        backend.join()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def api(request, shared) -> Backend:
+@pytest.fixture
+def api(url, start) -> Backend:
     """A running backend over an empty migrated database, once of each kind."""
-    return shared(request.param)
+    return start(url)
 
 
 @pytest.fixture
-def board(shared) -> Backend:
+def board(sqlite_url, start) -> Backend:
     """A running backend over empty SQLite, for tests that are not about the database."""
-    return shared("sqlite")
+    return start(sqlite_url)
 
 
 @pytest.fixture

@@ -8,31 +8,56 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from board_backend.app import BODY_LIMIT
+from board_backend import schema
+from board_backend.events import BODY_LIMIT
 from board_testing import TOKEN, an_event, at, image
+from slipway.dora.metrics import Figures
 
 
-def test_a_deployment_that_was_reported_can_be_read_back(api):
+def test_what_was_reported_can_be_read_back(api):
     """Everything the board shows of a deployment comes from the event, the source commit from the image tag."""
     assert api.stored(commit="abc1234")
     (item,) = api.deployments()
-    assert item["images"][0] == {
+    assert len(item.pop("id")) == 16
+    assert item.pop("images")[0] == {
         "name": "registry.test:5000/team/board-backend",
         "tag": "main-20260101T000000Z-abc1234",
         "digest": "sha256:" + "a" * 64,
     }
-    del item["images"]
+    where = {"application": "shop", "environment": "lab", "revision": "00" * 20}
+    links = {"commit": None, "deploy": None, "argocd": None}
+    told = {"version": "main-20260101T000000Z-abc1234", "commit": "abc1234", "subject": None, "links": links}
+    state = {"health": "Healthy", "sync": "Synced"}
     assert item == {
-        "application": "shop",
-        "environment": "lab",
-        "revision": "00" * 20,
-        "commit": "abc1234",
-        "version": "main-20260101T000000Z-abc1234",
-        "health": "Healthy",
-        "sync": "Synced",
-        "deployed_at": at(0),
-        "running_since": None,
+        **where, **told, **state, "kind": "images", "state": "live", "failure": None, "commits": 0,
+        "started_at": at(0), "live_at": at(0), "at": at(0), "lead_seconds": None,
+    }  # fmt: skip
+    (place,) = api.places()
+    assert place.pop("images") and place == {
+        **where, **told, **state, "rolling": False, "failure": None, "wanted": None, "hold": None,
+        "started_at": at(0), "deployed_at": at(0), "running_since": at(0), "compared": None,
+    }  # fmt: skip
+
+
+def test_answers_are_those_that_the_models_promise(api):
+    """Every route's answer, empty and with a deployment, has exactly the fields of the OpenAPI document."""
+    routes = {
+        "/api/now": schema.Now,
+        "/api/deployments": schema.Deployments,
+        "/api/promotion?application=shop&from=lab&to=field": schema.Promotion,
+        "/api/dora?environment=lab": Figures,
+        "/api/changes": schema.Changes,
+        "/api/status": schema.Status,
     }
+    api.caught_up()
+    statuses = {route: api.http.get(route).status_code for route in routes}
+    lacking = {route for route, status in statuses.items() if status == 404}
+    assert lacking == {"/api/promotion?application=shop&from=lab&to=field", "/api/dora?environment=lab"}
+    api.stored()
+    api.stored(minute=1, commit="2222222", environment="field")
+    api.caught_up()
+    for route, model in routes.items():
+        model.model_validate_json(api.http.get(route).content)
 
 
 def test_the_same_event_is_kept_once_however_often_and_at_once_it_is_sent(api):
@@ -40,62 +65,125 @@ def test_the_same_event_is_kept_once_however_often_and_at_once_it_is_sent(api):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: api.stored(), range(16)))
     assert sorted(answers) == [False] * 15 + [True]
-    assert len(api.deployments()) == 1
+    assert api.count() == len(api.deployments()) == 1
 
 
-@pytest.mark.parametrize("field", ["application", "environment", "revision", "event", "finished_at"])
-def test_events_that_differ_in_what_makes_a_fact_are_all_kept(api, field):
+@pytest.mark.parametrize(
+    "field", ["application", "environment", "revision", "event", "finished_at", "health"]
+)
+def test_events_that_differ_in_what_makes_a_fact_are_all_kept(board, field):
     """Each part of an event's identity counts."""
     other = {"event": "on-sync-failed", "finished_at": at(9), "revision": "f" * 40}.get(field, "other")
-    assert api.stored()
-    assert api.stored(**{field: other})
+    assert board.stored()
+    assert board.stored(**{field: other})
+    assert board.count() == 2
 
 
-def test_deployments_are_newest_first_filtered_and_limited(api):
+def test_deployments_are_newest_first_and_filtered(api):
     """The order is that of the events' own times, not of their arrival."""
-    for minute in (2, 1, 3):
-        api.stored(minute=minute)
+    for minute, commit in ((2, "2222222"), (1, "1111111"), (3, "3333333")):
+        api.stored(minute=minute, commit=commit)
     api.stored(minute=4, environment="field")
-    assert [item["deployed_at"] for item in api.deployments()] == [at(4), at(3), at(2), at(1)]
-    assert [item["deployed_at"] for item in api.deployments(environment="lab")] == [at(3), at(2), at(1)]
-    assert [item["deployed_at"] for item in api.deployments(limit=1)] == [at(4)]
-    assert api.deployments(environment="nowhere") == []
+    api.stored(minute=5, commit="5555555", event="on-sync-failed")
+
+    def times(**query) -> list[str]:
+        return [item["at"] for item in api.deployments(**query)]
+
+    assert times() == [at(5), at(4), at(3), at(2), at(1)]
+    assert times(environment="lab") == [at(5), at(3), at(2), at(1)]
+    assert times(limit=1) == [at(5)]
+    assert times(failed="true") == [at(5)] and times(failed="false") == [at(4), at(3), at(2), at(1)]
+    assert times(since=at(2), until=at(4)) == [at(3), at(2)]
+    assert times(kind="rollback") == times(application="desk") == times(environment="nowhere") == []
 
 
-def test_current_is_the_newest_of_each_application_and_environment(api):
+def test_pages_follow_each_other_while_events_arrive(api):
+    """What comes in meanwhile is on no later page, and nothing is there twice or left out."""
+    for minute in range(10):
+        api.stored(minute=minute, commit=f"{minute}000000")
+    expected, found, cursor = [at(minute) for minute in range(9, -1, -1)], [], None
+    api.caught_up()
+    while True:
+        page = api.get("/api/deployments", limit=3, cursor=cursor)
+        found += [item["at"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+        api.stored(minute=20 + len(found), commit=f"a{len(found):06}")
+        api.caught_up()
+    assert found == expected
+
+
+@pytest.mark.parametrize("cursor", ["x", "0", "é", "bm90IGEgdGltZQ", "A" * 201])
+def test_a_cursor_that_was_not_given_out_is_refused(board, cursor):
+    """422 in a sentence."""
+    answer = board.http.get("/api/deployments", params={"cursor": cursor})
+    assert answer.status_code == 422 and answer.json()["detail"].startswith("cursor: ")
+
+
+def test_what_runs_is_the_newest_of_each_application_and_environment(api):
     """An event that arrives late does not bring an old version back."""
     api.stored(minute=2, commit="2222222")
     api.stored(minute=1, commit="1111111")
     api.stored(minute=1, environment="field")
     api.stored(minute=3, application="desk")
-    current = [(i["application"], i["environment"], i["commit"]) for i in api.deployments(current=True)]
-    assert current == [("desk", "lab", "1111111"), ("shop", "lab", "2222222"), ("shop", "field", "1111111")]
-    assert len(api.deployments(current=True, environment="field")) == 1
+    found = [(i["application"], i["environment"], i["commit"]) for i in api.places()]
+    assert found == [("desk", "lab", "1111111"), ("shop", "field", "1111111"), ("shop", "lab", "2222222")]
+    names = [one["name"] for one in api.get("/api/now")["environments"]]
+    assert names == ["field", "lab"], "first seen at once: by name"
 
 
-def test_current_health_is_what_was_reported_last(api):
-    """Degrading after a deployment shows, and so does recovering, which repeats the deployment's own event."""
+def test_health_is_what_was_reported_last(api):
+    """Degrading after a deployment shows, and so does recovering."""
+
+    def seen() -> tuple:
+        (place,) = api.places()
+        failure = place["failure"]
+        return place["health"], failure and failure["reason"]
+
     api.stored()
-    api.stored(event="on-health-degraded", health="Degraded")
-    assert [i["health"] for i in api.deployments(current=True)] == ["Degraded"]
-    assert [i["health"] for i in api.deployments()] == ["Healthy"]
-    assert not api.stored()
-    assert [i["health"] for i in api.deployments(current=True)] == ["Healthy"]
+    api.stored(event="on-health-degraded", health="Degraded", health_changed_at=at(5))
+    assert seen() == ("Degraded", "degraded")
+    (item,) = api.deployments()
+    assert (item["state"], item["failure"]["at"], item["failure"]["recovered_at"]) == ("live", at(5), None)
+    assert api.stored(health_changed_at=at(7))
+    assert seen() == ("Healthy", None)
+    (item,) = api.deployments()
+    assert item["failure"]["recovered_at"] == at(7)
 
 
-def test_a_failed_sync_leaves_the_running_version_current(api):
-    """What did not deploy does not run."""
+def test_a_failed_sync_leaves_the_running_version_where_it_is(api):
+    """What did not deploy does not run; that it was tried, and failed, shows."""
     api.stored(minute=1, commit="1111111")
     api.stored(minute=2, commit="2222222", event="on-sync-failed", sync="OutOfSync", health="Degraded")
-    (item,) = api.deployments(current=True)
-    assert (item["commit"], item["sync"], item["health"]) == ("1111111", "OutOfSync", "Degraded")
+    (place,) = api.places()
+    assert (place["commit"], place["sync"], place["health"]) == ("1111111", "OutOfSync", "Degraded")
+    assert place["failure"] == {"reason": "sync failed", "at": at(2)} and not place["rolling"]
+    assert [item["state"] for item in api.deployments()] == ["failed", "live"]
+
+
+def test_a_sync_that_runs_shows_as_rolling_until_it_ends(api):
+    """And as superseded when a newer one began before its end was told."""
+
+    def states() -> tuple:
+        (place,) = api.places()
+        return place["rolling"], [item["state"] for item in api.deployments()]
+
+    api.stored(minute=1, commit="1111111")
+    running = {"event": "on-sync-running", "finished_at": None, "health": "Progressing"}
+    api.stored(minute=2, commit="2222222", **running)
+    assert states() == (True, ["running", "live"])
+    api.stored(minute=3, commit="3333333", **running)
+    assert states() == (True, ["running", "superseded", "live"])
+    api.stored(minute=3, commit="3333333", finished_at=at(4))
+    assert states() == (False, ["live", "superseded", "live"])
 
 
 def test_running_since_survives_a_change_of_configuration_but_not_of_images(api):
     """A version that comes back after a rollback runs since then, not since its first time."""
 
     def since() -> list[str]:
-        return [item["running_since"] for item in api.deployments(current=True)]
+        return [item["running_since"] for item in api.places()]
 
     api.stored(minute=1, commit="1111111")
     api.stored(minute=2, commit="1111111")
@@ -112,10 +200,55 @@ def test_pods_on_their_way_out_do_not_blur_the_version(api):
     both = [image(commit="1111111"), image(commit="2222222"), "postgres:15"]
     api.stored(minute=1, images=[image(commit="1111111"), "postgres:15"])
     api.stored(minute=2, images=both)
-    assert [i["commit"] for i in api.deployments(current=True)] == ["2222222"]
+    assert [i["commit"] for i in api.places()] == ["2222222"]
     api.stored(minute=3, images=both)
-    (item,) = api.deployments(current=True)
+    (item,) = api.places()
     assert (item["commit"], len(item["images"])) == ("1111111", 2)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/now", "/api/deployments?limit=5", "/api/dora?until=2026-02-01T00:00:00Z", "/api/status"]
+)
+def test_an_answer_that_is_known_is_not_sent_again(api, path):
+    """304 without a body while nothing changed; after an event the tag is another one."""
+    api.stored()
+    api.caught_up()
+    first = api.http.get(path)
+    assert first.headers["cache-control"] == "private, no-cache"
+    for sent in (first.headers["etag"], f'"x", W/{first.headers["etag"]}', "*"):
+        again = api.http.get(path, headers={"If-None-Match": sent})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == first.headers["etag"]
+    api.stored(minute=1, commit="2222222")
+    api.caught_up()
+    changed = api.http.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert changed.status_code == 200 and changed.headers["etag"] != first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("/api/deployments?limit=0", 422, "limit: "),
+        ("/api/deployments?limit=1001", 422, "limit: "),
+        ("/api/deployments?environment=../etc", 422, "environment: "),
+        ("/api/deployments?since=yesterday", 422, "since: "),
+        ("/api/dora?environment=nowhere", 404, "no environment nowhere; there are: lab"),
+        ("/api/dora?since=2026-01-02&until=2026-01-01", 422, "since: not before `until`"),
+        ("/api/promotion?application=shop&to=nowhere", 404, "no environment nowhere"),
+        ("/api/promotion?application=desk&to=lab", 404, "no application desk; there are: shop"),
+        ("/api/promotion?application=shop&to=lab", 422, "give `from`"),
+        ("/api/promotion?application=shop&to=lab&from=lab", 422, "to itself"),
+        ("/api/promotion?to=lab", 422, "application: "),
+        ("/api/changes?limit=201", 422, "limit: "),
+        ("/api/nothing", 404, "Not Found"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_is_wrong(board, query, status, said):
+    """One sentence, in the field in which every error tells it."""
+    board.stored()
+    board.caught_up()
+    answer = board.http.get(query)
+    assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
 
 
 @pytest.mark.parametrize(
@@ -128,7 +261,7 @@ def test_events_without_the_token_are_refused_and_not_kept(board, header):
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert board.http.post("/api/events", json=an_event(), headers=headers).status_code == 401
-    assert board.deployments() == []
+    assert board.count() == 0
 
 
 def test_a_backend_without_a_token_takes_no_events(start, sqlite_url):
@@ -164,10 +297,12 @@ def test_a_body_declared_too_long_is_not_waited_for(board):
         ({"environment": "a" * 64}, "environment"),
         ({"revision": "a b"}, "revision"),
         ({"images": "one"}, "images"),
-        ({"images": ["https://not an image"]}, "not an image reference"),
-        ({"images": ["r/a@sha256:123"]}, "not an image reference"),
+        ({"images": ["https://not an image"]}, "is not an image name"),
+        ({"images": ["r/a@sha256:123"]}, "is not a digest"),
         ({"images": [image()] * 101}, "images"),
         ({"finished_at": "yesterday"}, "finished_at"),
+        ({"finished_at": "0001-01-01T00:00:00+01:00"}, "finished_at"),
+        ({"finished_at": "9999-12-31T23:59:59-01:00"}, "finished_at"),
         ({"finished_at": None, "started_at": "<no value>"}, "started_at or finished_at"),
     ],
     ids=lambda value: str(value)[:40],
@@ -176,8 +311,8 @@ def test_a_malformed_event_is_refused_with_the_reason(board, wrong, where):
     """422 names the field; nothing is kept."""
     answer = board.send(an_event(**wrong))
     assert answer.status_code == 422
-    assert where in answer.text
-    assert board.deployments() == []
+    assert where in answer.json()["detail"]
+    assert board.count() == 0
 
 
 def test_what_templates_print_for_absent_values_is_taken_as_absent(api):

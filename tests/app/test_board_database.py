@@ -7,16 +7,21 @@ import sqlite3
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from board_backend import database, migrate
-from board_backend.models import Base
+from board_backend.model import OVERLAP
+from board_backend.models import Base, Event
 from board_backend.store import Store
-from board_testing import BOARD, PASSWORD, an_event, free_port, migrated, until
+from board_testing import BOARD, PASSWORD, an_event, free_port, until
+from slipway.dora import events as told
 from slipway.proc import Result, run
 from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
 
 
 def migrate_process(url: str, *args: str) -> Result:
@@ -102,7 +107,7 @@ def test_a_backend_is_ready_only_when_its_schema_is_there(empty_url, start):
     engine = database.connect(empty_url)
     migrate.upgrade(engine)
     engine.dispose()
-    assert backend.http.get("/readyz").json() == {"status": "ready"}
+    until(lambda: backend.http.get("/readyz").json() == {"status": "ready"}, what="it is ready")
 
 
 def test_an_old_version_keeps_serving_when_a_newer_one_has_migrated(url, start):
@@ -111,54 +116,136 @@ def test_an_old_version_keeps_serving_when_a_newer_one_has_migrated(url, start):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'of-a-newer-version'"))
     backend = start(url)
-    assert backend.http.get("/readyz").status_code == 200
+    until(lambda: backend.http.get("/readyz").status_code == 200, what="it is ready")
     assert migrate.upgrade(engine) is False
     engine.dispose()
 
 
-def test_an_outage_gives_503_and_passes_without_a_restart(postgres, start, caplog):
+def test_an_outage_refuses_events_and_goes_on_showing_what_was_read(postgres, postgres_url, start, caplog):
     """No traceback, no 500, no password in the log; the process stays alive and picks up where it was."""
-    backend = start(migrated(postgres.create_database()))
-    assert backend.stored()
+    backend = start(postgres_url)
+    assert backend.stored() and len(backend.deployments()) == 1
     postgres.stop()
     try:
         with caplog.at_level(logging.INFO):
-            asked = [backend.http.get("/api/deployments"), backend.http.get("/api/deployments?current=true")]
-            asked += [backend.send(an_event(minute=1))]
+            began = time.monotonic()
+            refused = backend.send(an_event(minute=1, commit="2222222"))
+            assert time.monotonic() - began < 5
+            until(lambda: database_source(backend)["state"] == "stale", what="the page says so")
+            shown = backend.get("/api/deployments")["items"]
             ready = backend.http.get("/readyz")
             alive = [backend.http.get(path).status_code for path in ("/healthz", "/version", "/metrics")]
     finally:
         postgres.start()
-    assert [a.status_code for a in asked] == [503, 503, 503]
-    assert {a.headers["retry-after"] for a in asked} == {"1"}
-    assert {a.text for a in asked} == {'{"detail":"database unavailable"}'}
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json() == {"detail": "database unavailable"}
+    assert len(shown) == 1
     assert (ready.status_code, "database unavailable" in ready.json()["reason"]) == (503, True)
     assert alive == [200, 200, 200]
     assert not [record for record in caplog.records if record.exc_info]
     assert PASSWORD not in caplog.text + ready.text
-    assert backend.http.get("/readyz").status_code == 200
-    assert not backend.stored()
-    assert len(backend.deployments()) == 1
+    until(lambda: backend.http.get("/readyz").status_code == 200, what="it is ready again")
+    until(lambda: database_source(backend)["state"] == "ok", what="the page says that it is over")
+    assert not backend.stored() and backend.stored(minute=1, commit="2222222")
+    assert backend.count() == len(backend.deployments()) == 2
 
 
-def test_a_database_that_was_restarted_meanwhile_costs_no_request(postgres, start):
+def database_source(backend) -> dict:
+    return next(one for one in backend.get("/api/status")["sources"] if one["name"] == "database")
+
+
+def test_a_board_that_starts_without_its_database_says_so_and_waits(postgres, postgres_url, start):
+    """Nothing was read yet, so there is nothing to show; no restart is needed when it comes."""
+    postgres.stop()
+    try:
+        backend = start(postgres_url)
+        until(lambda: "refused" in backend.http.get("/api/now").text, what="the page says so")
+        assert backend.http.get("/api/now").status_code == 503
+    finally:
+        postgres.start()
+    until(lambda: backend.http.get("/api/now").status_code == 200, what="it is read")
+
+
+def test_a_database_that_was_restarted_meanwhile_costs_no_request(postgres, postgres_url, start):
     """Kept connections are tested before use."""
-    backend = start(migrated(postgres.create_database()))
+    backend = start(postgres_url)
     assert backend.stored()
     postgres.stop()
     postgres.start()
     assert not backend.stored()
 
 
-def test_a_database_that_never_answers_costs_seconds_not_minutes(postgres):
-    """A statement that hangs is ended by its timeout, with an error that counts as an outage."""
-    url = postgres.create_database()
-    engine = database.connect(url, statement_timeout=0.3)
-    migrate.upgrade(engine)
-    with postgres.connect(url.rpartition("/")[2]) as other, other.transaction():
-        other.execute("LOCK TABLE events")
-        with pytest.raises(database.UNAVAILABLE, match="statement timeout"):
-            Store(engine).deployments(None, 1)
-    engine.dispose()
-    with database.connect(url).connect() as connection:
+def test_a_database_that_never_answers_costs_seconds_not_minutes(postgres, postgres_url, start, monkeypatch):
+    """A statement that hangs is ended by its timeout; the sender is told to come again."""
+    monkeypatch.setattr(database.connect, "__kwdefaults__", {"statement_timeout": 0.3})
+    backend = start(postgres_url)
+    backend.caught_up()
+    with postgres.connect(postgres_url.rpartition("/")[2]) as other, other.transaction():
+        other.execute("LOCK TABLE facts")
+        began = time.monotonic()
+        assert backend.send(an_event()).status_code == 503
+        assert time.monotonic() - began < 3
+        until(lambda: "timeout" in database_source(backend)["message"], what="the page says so")
+    assert backend.stored()
+
+
+def test_statements_are_limited_as_they_are_in_production(postgres_url):
+    """What another test shortens, and that nothing is left open beyond the time for which rows are waited for."""
+    with database.connect(postgres_url).connect() as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == f"{database.STATEMENT_TIMEOUT}s"
+        idle = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    assert idle == f"{database.IDLE_TIMEOUT}s"
+    assert 2 * database.STATEMENT_TIMEOUT + database.IDLE_TIMEOUT < OVERLAP
+
+
+def old_event(connection, **fields: object) -> None:
+    """A row as versions before the facts wrote it."""
+    given = {
+        "event": "on-deployed", "application": "shop", "environment": "lab", "revision": "a" * 40,
+        "happened_at": T[2], "started_at": T[1], "finished_at": T[2], "seen_at": T[3], "fingerprint": "",
+        "images": [{"name": "r/b", "tag": "v1", "digest": DIGEST}, {"name": "r/a", "tag": None, "digest": None}],
+        "sync": "Synced", "health": "Healthy", "message": "grüß\u0001 \"gott\"",
+    } | fields  # fmt: skip
+    with Session(connection) as session:
+        session.add(Event(**given))
+        session.flush()
+
+
+T = [datetime(2026, 1, 1, 10, minute, 0, 125_000, tzinfo=UTC) for minute in range(9)]
+DIGEST = "sha256:" + "b" * 64
+
+
+def test_events_of_the_version_before_become_the_facts_they_told_of(empty_url):
+    """Each as the same event would be kept today; a degraded one when it was seen, and its recovery after it."""
+    engine = database.connect(empty_url)
+    with engine.begin() as connection:
+        command.upgrade(migrate.config(connection), "0001")
+        old_event(connection)
+        old_event(
+            connection,
+            revision="b" * 40,
+            event="on-sync-running",
+            happened_at=T[4],
+            started_at=T[4],
+            finished_at=None,
+        )
+        old_event(connection, revision="c" * 40, seen_at=T[7])
+        old_event(connection, revision="c" * 40, event="on-health-degraded", health="Degraded", seen_at=T[5])
+        command.upgrade(migrate.config(connection), "0002")
+        assert connection.scalar(text("SELECT count(*) FROM events")) == 4
+    kept = list(Store(engine).facts())
+    engine.dispose()
+    assert [one.identity for one in kept] == [one.fact.identity for one in kept]
+    found = {(f.revision[0], f.event, f.at, f.started) for f in (one.fact for one in kept)}
+    assert found == {
+        ("a", "on-deployed", T[2], T[1]),
+        ("b", "on-sync-running", T[4], T[4]),
+        ("c", "on-deployed", T[2], T[1]),
+        ("c", "on-health-degraded", T[5], T[1]),
+        ("c", "on-deployed", T[7], T[1]),
+    }
+    same = told.Event(
+        event="on-deployed", application="shop", environment="lab", revision="a" * 40, sync="Synced", health="Healthy",
+        message="grüß\u0001 \"gott\"", images=[f"r/b:v1@{DIGEST}", "r/a"], started_at=T[1], finished_at=T[2],
+    )  # fmt: skip
+    assert same.fact() in [one.fact for one in kept]

@@ -24,7 +24,7 @@ STAGES = ("build", "queue", "review", "argocd", "rollout")
 """From the commit to the bump that has it, to the change for this environment, to its merge, to the sync, to healthy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A source commit's way to an environment; `seconds` are those of each of `STAGES`.
 
@@ -43,7 +43,7 @@ class Change:
         return sum(self.seconds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a deployment counts as failed, and since when. `recovered` and `by` (a revision) are None while it is open."""
 
@@ -53,7 +53,7 @@ class Failure:
     by: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A revision on its way to, or in, one place; times are UTC. `live` is None until it was healthy once.
 

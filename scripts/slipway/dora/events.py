@@ -30,6 +30,9 @@ MESSAGE_LIMIT = 4000
 IMAGE_LIMIT = 512
 """Characters of one image reference."""
 
+_YEARS = 1970, 3000
+"""Beyond these a clock is wrong, and the time from one event to another cannot be told."""
+
 
 def _blank(value: Any) -> Any:
     """Go templates print an absent value in these ways."""
@@ -37,6 +40,8 @@ def _blank(value: Any) -> Any:
 
 
 def _utc(value: datetime) -> datetime:
+    if not _YEARS[0] < value.year < _YEARS[1]:
+        raise ValueError(f"a year after {_YEARS[0]} and before {_YEARS[1]} is needed")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from slipway.git.commits import DatedCommit
@@ -66,7 +67,7 @@ class DeployHistory:
         self._commits |= {commit.sha: commit for commit in commits}
         self._steps += steps
         self._at |= {commit.sha: n for n, step in enumerate(steps, first) for commit in step.commits}
-        _add_names(self._names, [commit.sha for step in steps for commit in step.commits])
+        self._names = sorted([*self._names, *(commit.sha for step in steps for commit in step.commits)])
         for n, step in enumerate(steps, first):
             self._index(n, step)
         return True
@@ -162,19 +163,6 @@ def _within(items: Sequence[Any], first: int, last: int, key: Any = None) -> Seq
     return items[bisect_left(items, first, key=key) : bisect_right(items, last, key=key)]
 
 
-def _add_names(names: list[str], new: Sequence[str]) -> None:
-    """Keep `names` in order, so that an abbreviation is found without looking at all."""
-    if len(new) < _FEW:
-        for name in new:
-            insort(names, name)
-    else:
-        names += new
-        names.sort()
-
-
-_FEW = 8
-
-
 def _find(known: Collection[str], names: Sequence[str], text: str) -> str | None:
     if text in known:
         return text
@@ -184,17 +172,20 @@ def _find(known: Collection[str], names: Sequence[str], text: str) -> str | None
 
 
 class SourceHistory:
-    """The commits that images are built from."""
+    """The commits that images are built from; `commits` begin with the newest."""
 
     def __init__(self, commits: Sequence[DatedCommit]):
         self._commits: dict[str, DatedCommit] = {}
+        self._ranks: dict[str, int] = {}
         self._names: list[str] = []
         self.extend(commits)
 
     def extend(self, commits: Sequence[DatedCommit]) -> None:
-        """Take in more of them."""
-        _add_names(self._names, [commit.sha for commit in commits if commit.sha not in self._commits])
+        """Take in more of them, none of which comes before those that are there."""
+        for commit in reversed(commits):
+            self._ranks.setdefault(commit.sha, len(self._ranks))
         self._commits |= {commit.sha: commit for commit in commits}
+        self._names = sorted(self._commits)
 
     def find(self, prefix: str) -> str | None:
         """The commit that an abbreviation means; None unless there is exactly one."""
@@ -215,6 +206,30 @@ class SourceHistory:
             found.append(self._commits[one])
             waiting += self._commits[one].parents
         return found
+
+    def apart(self, one: str, other: str) -> tuple[list[DatedCommit], list[DatedCommit]]:
+        """What only `one` and what only `other` of two known commits has in it, newest first; merges are among them."""
+        sides = {one: 1}
+        sides[other] = sides.get(other, 0) | 2
+        heap = [(-self._ranks[sha], sha) for sha in sides]
+        heapify(heap)
+        undecided = sum(side != 3 for side in sides.values())
+        only: dict[int, list[DatedCommit]] = {1: [], 2: []}
+        while undecided:
+            sha = heappop(heap)[1]
+            side, commit = sides[sha], self._commits[sha]
+            if side != 3:
+                undecided -= 1
+                only[side].append(commit)
+            for parent in commit.parents:
+                if parent in self._ranks:
+                    before = sides.get(parent, 0)
+                    sides[parent] = before | side
+                    undecided += (before | side) != 3 and not before
+                    undecided -= (before | side) == 3 and before in (1, 2)
+                    if not before:
+                        heappush(heap, (-self._ranks[parent], parent))
+        return only[1], only[2]
 
 
 def sources(commit: DatedCommit, where: str) -> list[str]:

@@ -14,6 +14,11 @@ class Commit:
     message: str
     parents: tuple[str, ...] = ()
 
+    @property
+    def is_merge(self) -> bool:
+        """Whether it joins others, and so brings nothing of its own."""
+        return len(self.parents) > 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatedCommit(Commit):

@@ -1,73 +1,150 @@
-"""The routes."""
+"""The application: its parts put together, its probes, and how errors are answered."""
 
 from __future__ import annotations
 
 import logging
-import secrets
-from typing import Annotated, Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
+from slipway.argocd_api import ArgoCD
+from starlette.datastructures import State
 
-from board_backend import database
+from board_backend import api, database, events
+from board_backend.access import Access
+from board_backend.argocd import EVERY, Applications
+from board_backend.ingest import Writer
+from board_backend.links import Addresses
+from board_backend.model import Model
 from board_backend.observe import Metrics, Observed
-from board_backend.schema import Deployments, EventIn, EventResult, Name, VersionOut
+from board_backend.readers import Reader
+from board_backend.registry import Counted, Images
+from board_backend.repositories import Repositories
+from board_backend.schema import Health, Ready, VersionOut
 from board_backend.settings import Settings
 from board_backend.store import Store
 
 log = logging.getLogger(__name__)
 
-BODY_LIMIT = 64 * 1024
-"""Bytes of an event that are read."""
+STOP = 3.0
+"""Seconds that each thread gets to end after the last request was answered."""
+
+_LOOK = 5.0
+"""Seconds that a request may spend on asking Argo CD again."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, vulnerabilities: Counted = lambda _: None) -> FastAPI:
     """The application over its own database engine, metrics and settings."""
-    app = FastAPI(title="Release board", version=settings.version, docs_url=None, redoc_url=None)
-    app.state.settings = settings
-    app.state.store = Store(database.connect(settings.database_url.get_secret_value()))
-    app.state.metrics = Metrics(settings.version, settings.commit)
-    app.add_middleware(Observed, metrics=app.state.metrics)
-    for error in database.UNAVAILABLE:
-        app.add_exception_handler(error, _database_away)
+    app = FastAPI(
+        title="Release board", version=settings.version, docs_url=None, redoc_url=None, lifespan=_running
+    )
+    state = app.state
+    state.settings, state.access, state.addresses = settings, Access(settings), Addresses(settings)
+    state.metrics = Metrics(settings.version, settings.commit)
+    state.store = Store(database.connect(settings.database_url.get_secret_value()))
+    state.model = Model(state.store, _off(settings))
+    state.images = Images(vulnerabilities)
+    state.git, state.argocd = _git_reader(settings, state), _argocd_reader(settings, state)
+    state.observe = _argocd(settings, patience=_LOOK).observe if settings.reads_argocd else None
+    state.writer = Writer(state.store.add, lambda: _stored(app))
+    app.add_middleware(Observed, metrics=state.metrics)
+    app.add_exception_handler(RequestValidationError, _not_allowed)
     _probes(app)
-    _api(app)
+    app.include_router(events.router)
+    app.include_router(api.router)
     return app
 
 
-def _database_away(request: Request, error: Exception) -> Response:
-    """503, so that callers try again, and one line instead of a traceback."""
-    log.warning("database unavailable: %s", database.reason(error))
-    return JSONResponse({"detail": "database unavailable"}, 503, headers={"Retry-After": "1"})
+def _off(settings: Settings) -> dict[str, str]:
+    """What is not read, and why."""
+    off = {name: f"BOARD_{name.upper()}_REPO is not set" for name in ("deploy", "source", "events")}
+    off = {name: why for name, why in off.items() if not getattr(settings, f"{name}_repo")}
+    if not settings.reads_argocd:
+        off["argocd"] = "BOARD_ARGOCD_SERVER and BOARD_ARGOCD_TOKEN are not both set"
+    return off
+
+
+def _git_reader(settings: Settings, state: State) -> Reader | None:
+    if not (settings.deploy_repo or settings.source_repo or settings.events_repo):
+        return None
+    repositories = Repositories(settings, state.model, state.store)
+    return Reader("git", repositories.read, log.error, settings.poll_seconds)
+
+
+def _argocd_reader(settings: Settings, state: State) -> Reader | None:
+    if not settings.reads_argocd:
+        return None
+    applications = Applications(_argocd(settings), state.model, state.store)
+    return Reader("argocd", applications.read, partial(state.model.sources.stale, "argocd"), EVERY)
+
+
+def _argocd(settings: Settings, **patience: float) -> ArgoCD:
+    return ArgoCD(settings.argocd_server, settings.argocd_token.get_secret_value(), **patience)
+
+
+def _stored(app: FastAPI) -> None:
+    """Something was written: it is to be seen at once, and Git probably moved before it."""
+    app.state.model.poke()
+    if app.state.git:
+        app.state.git.poke()
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    readers = [reader for reader in (state.git, state.argocd) if reader]
+    for one in (state.model, state.writer, *readers):
+        one.start()
+    yield
+    for reader in readers:
+        reader.stop()
+    state.writer.stop(STOP)
+    state.model.stop(STOP)
+    for reader in readers:
+        reader.join(STOP)
+    state.images.close()
+    state.store.close()
+
+
+async def _not_allowed(request: Request, error: RequestValidationError) -> Response:
+    """Which parameter is wrong, in one sentence, without repeating it."""
+    found = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:10])
+    return JSONResponse({"detail": found}, 422)
 
 
 def _probes(app: FastAPI) -> None:
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process answers; says nothing of the database, whose absence a restart would not mend."""
-        return {"status": "ok"}
+    @app.get("/healthz", summary="Whether the process answers")
+    async def healthz() -> Health:
+        """Says nothing of the database, whose absence a restart would not mend."""
+        return Health(status="ok")
 
-    @app.get("/readyz")
+    @app.get(
+        "/readyz", response_model=Ready, responses={503: {"model": Ready}}, summary="Whether it can be used"
+    )
     def readyz(request: Request) -> Response:
         """200 when requests can be answered, else 503 with the reason."""
         try:
             why = request.app.state.store.not_ready()
         except database.UNAVAILABLE as exc:
             why = f"database unavailable: {database.reason(exc)}"
+        if not why and request.app.state.model.snapshot is None:
+            why = "what is stored has not been read yet"
         if why:
             return JSONResponse({"status": "unavailable", "reason": why}, 503)
         return JSONResponse({"status": "ready"})
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, summary="Figures for Prometheus")
     def metrics(request: Request) -> Response:
         """Prometheus text; the load balancer does not let it out."""
         return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/version")
+    @app.get("/version", summary="Which build answers")
     async def version(request: Request) -> VersionOut:
-        """Which build answers."""
+        """The build that answers, for whoever waits for it."""
         settings: Settings = request.app.state.settings
         _, _, digest = (settings.image or "").partition("@")
         return VersionOut(
@@ -78,62 +155,3 @@ def _probes(app: FastAPI) -> None:
             digest=digest or None,
             environment=settings.environment,
         )
-
-
-def _api(app: FastAPI) -> None:
-    @app.get("/api/deployments")
-    def deployments(
-        request: Request,
-        environment: Annotated[Name | None, Query()] = None,
-        current: bool = False,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    ) -> Deployments:
-        """Deployments, newest first; with `current` one per application and environment, and no limit."""
-        store: Store = request.app.state.store
-        items = store.current(environment) if current else store.deployments(environment, limit)
-        return Deployments(items=items)
-
-    @app.post("/api/events", dependencies=[Depends(authenticate)])
-    def events(request: Request, body: Annotated[bytes, Depends(bounded_body)]) -> EventResult:
-        """Keep an Argo CD notification; telling it twice is fine."""
-        counter = request.app.state.metrics.events
-        try:
-            event = EventIn.model_validate_json(body)
-        except ValidationError as exc:
-            counter.labels("unknown", "rejected").inc()
-            raise HTTPException(422, _problems(exc)) from exc
-        stored = request.app.state.store.add(event)
-        counter.labels(event.event, "stored" if stored else "duplicate").inc()
-        fields = event.model_dump(include={"event", "application", "environment", "revision"})
-        log.info("event", extra={"fields": {**fields, "stored": stored}})
-        return EventResult(stored=stored)
-
-
-async def authenticate(request: Request) -> None:
-    """Let the holder of the events token through; 401 for anyone else, 503 when there is no token to compare."""
-    token = request.app.state.settings.events_token
-    if token is None:
-        raise HTTPException(503, "events are switched off: BOARD_EVENTS_TOKEN is not set")
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    expected = token.get_secret_value().encode()
-    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip().encode(), expected):
-        raise HTTPException(401, "a valid bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
-
-
-async def bounded_body(request: Request) -> bytes:
-    """The body, or 413 as soon as it is known to be longer than `BODY_LIMIT`."""
-    declared = request.headers.get("content-length", "0")
-    body = bytearray()
-    if not declared.isdecimal() or int(declared) > BODY_LIMIT:
-        raise HTTPException(413, f"an event has at most {BODY_LIMIT} bytes")
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise HTTPException(413, f"an event has at most {BODY_LIMIT} bytes")
-    return bytes(body)
-
-
-def _problems(error: ValidationError) -> list[dict[str, Any]]:
-    """Where and what is wrong, without repeating what was sent."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in found]

@@ -13,6 +13,9 @@ STATEMENT_TIMEOUT = 5
 POOL_TIMEOUT = 3
 """Seconds; together they bound what a request can wait for a database that does not answer."""
 
+IDLE_TIMEOUT = 10
+"""Seconds after which a transaction that nobody goes on with is ended: no row shows up long after its number."""
+
 
 def connect(url: str, *, statement_timeout: float = STATEMENT_TIMEOUT) -> Engine:
     """An engine for `url` that tests connections before use; `statement_timeout` in seconds, 0 for none."""
@@ -30,7 +33,8 @@ def connect(url: str, *, statement_timeout: float = STATEMENT_TIMEOUT) -> Engine
             "connect_timeout": CONNECT_TIMEOUT,
             "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
             "application_name": "board-backend",
-            "options": f"-c timezone=UTC -c statement_timeout={int(statement_timeout * 1000)}",
+            "options": f"-c timezone=UTC -c statement_timeout={int(statement_timeout * 1000)}"
+            f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT * 1000}",
         },
     )
 

@@ -1,4 +1,4 @@
-"""The one table: what Argo CD reported, once per fact."""
+"""The tables: what Argo CD reported, each fact once."""
 
 from __future__ import annotations
 
@@ -42,8 +42,29 @@ class Base(DeclarativeBase):
     """All tables."""
 
 
+class FactRow(Base):
+    """A `slipway.dora.events.Fact`; `hash` is its identity."""
+
+    __tablename__ = "facts"
+    __table_args__ = (UniqueConstraint("hash", name="uq_facts_hash"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    event: Mapped[str] = mapped_column(String(32))
+    application: Mapped[str] = mapped_column(String(63))
+    environment: Mapped[str] = mapped_column(String(63))
+    revision: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started: Mapped[datetime] = mapped_column(UtcDateTime)
+    images: Mapped[list[str]] = mapped_column(JSON)
+    sync: Mapped[str] = mapped_column(String(32))
+    health: Mapped[str] = mapped_column(String(32))
+    message: Mapped[str] = mapped_column(Text)
+    stored_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Event(Base):
-    """A notification; the same fact told twice is one row."""
+    """What versions before revision 0002 wrote; they may still run beside this one, and go on writing it."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -59,11 +80,9 @@ class Event(Base):
     environment: Mapped[str] = mapped_column(String(63))
     revision: Mapped[str] = mapped_column(String(128))
     happened_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    """`finished_at`, or `started_at` while the operation runs: unlike those it is never null, so it can be unique."""
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    """When it was last reported; tells which of two states of one operation is the later one."""
     images: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     fingerprint: Mapped[str] = mapped_column(String(64))
     sync: Mapped[str] = mapped_column(String(32))

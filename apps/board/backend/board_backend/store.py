@@ -1,140 +1,106 @@
-"""Events in, deployments out."""
+"""The table of facts: written, read from the start, and followed."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
-from sqlalchemy import Engine, Select, and_, func, select, update
+from slipway.dora.events import Fact
+from slipway.registry.references import Reference, parse
+from sqlalchemy import Engine, Row, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased
 
-from board_backend import images, migrate
-from board_backend.models import Event
-from board_backend.schema import Deployment, EventIn, ImageOut
+from board_backend import migrate
+from board_backend.models import FactRow
 
-DEPLOYED = "on-deployed"
-_NEWEST = (Event.happened_at.desc(), Event.seen_at.desc(), Event.id.desc())
 _INSERT = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-_FACT = ("event", "application", "environment", "revision", "happened_at")
+_TEXTS = ("event", "application", "environment", "revision", "sync", "health", "message")
+_COLUMNS = ("id", "hash", *_TEXTS, "at", "started", "images")
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A fact with the number of its row; a number says nothing of when its row was committed."""
+
+    id: int
+    identity: str
+    fact: Fact
 
 
 class Store:
-    """All that is asked of the database; every method is one transaction."""
+    """All that is asked of the database; it raises `database.UNAVAILABLE` when that is away."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
 
     def not_ready(self) -> str | None:
-        """Why requests cannot be answered, or `None`; raises `database.UNAVAILABLE` when it is away."""
+        """Why requests cannot be answered, or `None`."""
         with self._engine.connect() as connection:
             return migrate.behind(connection)
 
-    def add(self, event: EventIn) -> bool:
-        """Keep `event`; false when the same fact was there already, which then counts as seen again."""
+    def add(self, facts: Mapping[str, Fact]) -> set[str]:
+        """Keep these, by identity, in one transaction; the identities of those that were new.
+
+        The order is the same in every process, so that two with the same facts wait for, and not against, each other.
+        """
         now = datetime.now(UTC)
-        with Session(self._engine) as session, session.begin():
-            settled = images.settle(event.parsed_images(), _images(_before(session, event)))
-            values = event.model_dump(exclude={"images"}) | {
-                "happened_at": event.happened_at,
-                "seen_at": now,
-                "images": [image.as_dict() for image in settled],
-                "fingerprint": images.fingerprint(settled),
-            }
-            insert = _INSERT[self._engine.dialect.name](Event).values(values)
-            new = session.scalar(insert.on_conflict_do_nothing(index_elements=_FACT).returning(Event.id))
-            if new is None:
-                same = and_(*(getattr(Event, name) == values[name] for name in _FACT))
-                session.execute(update(Event).where(same).values(seen_at=now))
-            return new is not None
+        rows = [_row(identity, facts[identity], now) for identity in sorted(facts)]
+        insert = _INSERT[self._engine.dialect.name](FactRow)
+        new = insert.on_conflict_do_nothing(index_elements=["hash"]).returning(FactRow.hash)
+        with self._engine.begin() as connection:
+            return set(connection.execute(new, rows).scalars()) if rows else set()
 
-    def deployments(self, environment: str | None, limit: int) -> list[Deployment]:
-        """The last `limit` deployments, newest first."""
-        query = _of(select(Event).where(Event.event == DEPLOYED), environment).order_by(*_NEWEST).limit(limit)
-        with Session(self._engine) as session:
-            return [_deployment(row) for row in session.scalars(query)]
+    def facts(self) -> Iterator[Kept]:
+        """Everything, in the order of the numbers."""
+        with self._engine.connect() as connection:
+            query = _SELECT.order_by(FactRow.id).execution_options(yield_per=_PAGE)
+            yield from map(_kept, connection.execute(query))
 
-    def current(self, environment: str | None) -> list[Deployment]:
-        """What runs now, one per application and environment, newest first, with the state last reported."""
-        with Session(self._engine) as session:
-            states = {_place(row): row for row in session.scalars(_latest(select(Event), environment))}
-            running = session.execute(_latest(_with_since(), environment)).all()
-            return [_deployment(row, state=states[_place(row)], since=since) for row, since in running]
+    def settled(self, before: datetime) -> int:
+        """The highest number among the rows that were stored before a time; 0 when there are none."""
+        with self._engine.connect() as connection:
+            query = select(func.coalesce(func.max(FactRow.id), 0)).where(FactRow.stored_at < before)
+            return connection.scalar(query)
 
+    def ids_after(self, number: int) -> list[int]:
+        """The numbers of the rows there are beyond this one."""
+        with self._engine.connect() as connection:
+            return list(connection.scalars(select(FactRow.id).where(FactRow.id > number)))
 
-def _place(row: Event) -> tuple[str, str]:
-    return row.application, row.environment
+    def some(self, ids: Collection[int]) -> list[Kept]:
+        """The rows of these numbers."""
+        wanted, found = sorted(ids), []
+        with self._engine.connect() as connection:
+            for start in range(0, len(wanted), _PAGE):
+                query = _SELECT.where(FactRow.id.in_(wanted[start : start + _PAGE]))
+                found += map(_kept, connection.execute(query))
+        return found
 
-
-def _of(query: Select, environment: str | None) -> Select:
-    return query if environment is None else query.where(Event.environment == environment)
-
-
-def _latest(query: Select, environment: str | None) -> Select:
-    """The newest row of `query` for each application and environment."""
-    rank = func.row_number().over(partition_by=(Event.application, Event.environment), order_by=_NEWEST)
-    inner = select(Event.id, rank.label("rank"))
-    if query.whereclause is not None:
-        inner = inner.where(query.whereclause)
-    ranked = inner.subquery()
-    chosen = query.join(ranked, and_(ranked.c.id == Event.id, ranked.c.rank == 1))
-    return _of(chosen, environment).order_by(*_NEWEST)
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
 
 
-def _with_since() -> Select:
-    """Deployments, each with the start of the unbroken run of its images."""
-    other, same = aliased(Event), aliased(Event)
-
-    def here(row) -> tuple:
-        return (
-            row.event == DEPLOYED,
-            row.application == Event.application,
-            row.environment == Event.environment,
-        )
-
-    changed = (
-        select(func.max(other.happened_at))
-        .where(*here(other), other.fingerprint != Event.fingerprint, other.happened_at <= Event.happened_at)
-        .correlate(Event)
-        .scalar_subquery()
-    )
-    since = (
-        select(func.min(same.happened_at))
-        .where(*here(same), same.fingerprint == Event.fingerprint)
-        .where((same.happened_at > changed) | changed.is_(None))
-        .correlate(Event)
-        .scalar_subquery()
-    )
-    return select(Event, since).where(Event.event == DEPLOYED)
+_SELECT: Select = select(*(getattr(FactRow, name) for name in _COLUMNS))
 
 
-def _before(session: Session, event: EventIn) -> Event | None:
-    """The deployment of another revision that `event` replaces."""
-    return session.scalar(
-        select(Event)
-        .where(Event.event == DEPLOYED, Event.revision != event.revision)
-        .where(Event.application == event.application, Event.environment == event.environment)
-        .where(Event.happened_at <= event.happened_at)
-        .order_by(*_NEWEST)
-        .limit(1)
-    )
+def _row(identity: str, fact: Fact, now: datetime) -> dict[str, object]:
+    texts = {name: getattr(fact, name) for name in _TEXTS}
+    times = {"at": fact.at, "started": fact.started, "stored_at": now}
+    return texts | times | {"hash": identity, "images": [str(image) for image in fact.images]}
 
 
-def _images(row: Event | None) -> list[images.Image]:
-    return [images.Image(**image) for image in row.images] if row else []
+def _kept(row: Row) -> Kept:
+    # Most texts are there many times: one object for all of them.
+    texts = {name: sys.intern(getattr(row, name)) for name in _TEXTS}
+    images = _references(tuple(row.images))
+    return Kept(row.id, row.hash, Fact(**texts, at=row.at, started=row.started, images=images))
 
 
-def _deployment(row: Event, *, state: Event | None = None, since: datetime | None = None) -> Deployment:
-    parsed = _images(row)
-    state = state or row
-    return Deployment(
-        application=row.application,
-        environment=row.environment,
-        images=[ImageOut.model_validate(image) for image in parsed],
-        revision=row.revision,
-        commit=images.one_commit(parsed),
-        version=images.one_version(parsed),
-        health=state.health,
-        sync=state.sync,
-        deployed_at=row.happened_at,
-        running_since=since,
-    )
+@lru_cache(maxsize=1 << 14)
+def _references(texts: tuple[str, ...]) -> tuple[Reference, ...]:
+    return tuple(map(parse, texts))
