@@ -168,9 +168,10 @@ def test_a_revision_that_inherits_a_degraded_health_can_fail_itself(controller):
 
 
 def test_the_sync_that_repairs_a_failed_one_is_reported(controller):
-    """A revision that was deployed, could not be synced again, and then could."""
+    """A revision that was deployed, could not be synced again, and then could; and all that once more."""
     controller.now(("Healthy", "00:30"))
-    controller.now(phase="Failed", startedAt="05:00", finishedAt="05:05")
-    controller.now(phase="Succeeded", startedAt="06:00", finishedAt="06:05")
-    events = ["on-deployed", "on-sync-failed", "on-deployed"]
+    for minute in (5, 7):
+        controller.now(phase="Failed", startedAt=f"0{minute}:00", finishedAt=f"0{minute}:05")
+        controller.now(phase="Succeeded", startedAt=f"0{minute + 1}:00", finishedAt=f"0{minute + 1}:05")
+    events = ["on-deployed", "on-sync-failed", "on-deployed", "on-sync-failed", "on-deployed"]
     assert [told.split()[0] for told in controller.told("event-log")] == events
