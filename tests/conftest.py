@@ -35,6 +35,7 @@ SLOW = (
     "test_gate.py",
     "test_git.py",
     "test_live.py",
+    "test_new.py",
     "test_notifications_delivery.py",
     "test_pipeline_jenkinsfile.py",
     "test_pipeline_receiver.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,7 +86,8 @@ def test_the_shipped_repository_is_clean(cache: Path) -> None:
     """Every overlay, the ApplicationSets of both clusters, every rule."""
     done = process(cache, cwd=paths.CHECKOUT)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert done.stdout.startswith("3 overlays; objects: 68 valid, 0 invalid, 0 skipped; 0 findings")
+    said = re.match(r"(\d+) overlays; objects: (\d+) valid, 0 invalid, 0 skipped; 0 findings", done.stdout)
+    assert said and int(said[1]) >= 3 and int(said[2]) >= 68, done.stdout
 
 
 def test_a_clean_repository_ends_with_0_and_counts(run: Run) -> None:

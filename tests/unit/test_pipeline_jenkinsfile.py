@@ -80,7 +80,7 @@ def test_a_commit_becomes_a_signed_image_and_a_bump(good):
     assert digest["tag"] in good.tags
     assert (good.folder / "bumped").read_text() == (
         "slipway-bot: bump --repo https://forge.example/slipway/deploy.git --env dev "
-        "--app board --digests out/digests --build 41 --source-repo . --ecr\n"
+        "--digests out/digests --build 41 --source-repo . --ecr\n"
     )
 
 

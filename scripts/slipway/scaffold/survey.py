@@ -17,7 +17,8 @@ from slipway.pipeline import config
 ALB = "alb.ingress.kubernetes.io/"
 _SHARED = ("load-balancer-name", "scheme", "security-groups", "listen-ports", "load-balancer-attributes")
 """Annotations that decide on the load balancer as a whole: every Ingress of a group must have the same."""
-_PAGE = re.compile(r"""url_path=["']([\w-]+)["']""")
+_PAGES = ("pages", "screens")
+"""Folders with a page of Streamlit in each file; the application at / has their names as paths."""
 _BASE_IMAGE = re.compile(r"^ARG PYTHON_IMAGE=(\S+)$", re.MULTILINE)
 _FIX = "choose another name"
 
@@ -98,9 +99,9 @@ def _taken(root: Path) -> Iterator[tuple[str, str, str]]:
             if document.get("kind") == "Ingress":
                 for served in _paths(document):
                     yield path, "the path of", served.strip("/").partition("/")[0]
-    for file in sorted(root.glob("apps/**/*.py")):
-        for page in _PAGE.findall(file.read_text(errors="replace")):
-            yield file.relative_to(root).as_posix(), "the page", page
+    for folder in _PAGES:
+        for file in sorted(root.glob(f"apps/**/{folder}/*.py")):
+            yield file.relative_to(root).as_posix(), "the page", file.stem.replace("_", "-")
 
 
 def _paths(node: object) -> Iterator[str]:
