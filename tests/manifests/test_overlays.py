@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import kubernetes_validate
@@ -12,6 +13,7 @@ from slipway import paths, toolchain
 
 DIGEST = re.compile(r"[^:@]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}@sha256:[0-9a-f]{64}")
 BUILT_BY_PLATFORM = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/slipway/postgres:15"
+ALB = "alb.ingress.kubernetes.io/"
 SCHEMAS_ELSEWHERE = {"ExternalSecret", "SecretStore"}
 """Kinds of operators whose schemas no package of ours holds."""
 
@@ -112,7 +114,7 @@ def test_overlays_name_the_local_cluster():
 
 
 def test_secrets_are_only_referred_to(resources):
-    """No Secret is rendered from Git, and on EKS each one that a Pod reads is fetched by External Secrets."""
+    """No Secret is rendered from Git, and on EKS each one that a Pod or the load balancer reads is fetched."""
     assert not of_kind(resources, "Secret")
     read = {
         (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
@@ -134,6 +136,9 @@ def test_secrets_are_only_referred_to(resources):
         for external in of_kind(resources, "ExternalSecret")
         for entry in external["spec"]["data"]
     }
+    login = annotations(one(resources, "Ingress", "board")).get(f"{ALB}auth-idp-oidc")
+    if login:
+        read |= {(json.loads(login)["secretName"], key) for key in ("clientID", "clientSecret")}
     assert fetched in (set(), read)
 
 

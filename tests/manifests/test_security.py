@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -225,6 +226,20 @@ def test_the_board_reads_what_argocd_deploys_and_writes(place, resources):
     assert variables["BOARD_SOURCE_REPO"] == source.replace("/deploy.git", "/source.git")
     settings = one(argocd_install(cluster), "ConfigMap", "argocd-cm")["data"]
     assert variables["BOARD_ARGOCD_URL"] == settings["url"]
+
+
+def test_people_log_in_before_they_see_the_board_on_eks():
+    """Every path of the public name asks for a login, and the name in the header counts from the load balancer only."""
+    resources = environment("prod", "eks")
+    login = annotations(one(resources, "Ingress", "board"), "alb.ingress.kubernetes.io/auth-")
+    assert (login["type"], login["on-unauthenticated-request"]) == ("oidc", "authenticate")
+    provider = json.loads(login["idp-oidc"])
+    assert {value.partition(":")[0] for key, value in provider.items() if key != "secretName"} == {"https"}
+    variables = told(resources, "board-backend")
+    assert variables["BOARD_SIGN_ON_HEADER"] == "x-amzn-oidc-identity"
+    blocks = [peer["ipBlock"]["cidr"] for peer in sources(resources, "board-backend") if "ipBlock" in peer]
+    assert variables["BOARD_SIGN_ON_FROM"].split(",") == blocks
+    assert "BOARD_OPEN" not in variables
 
 
 def test_copies_of_repositories_fit_where_they_are_kept(resources):
