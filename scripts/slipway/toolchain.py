@@ -24,7 +24,7 @@ from slipway import paths
 from slipway.errors import ToolError
 from slipway.proc import run, stream
 
-PLATFORM = ("cluster", "forge", "loadbalancer", "supplychain")
+PLATFORM = ("cluster", "forge", "loadbalancer", "supplychain", "monitoring", "alertmanager")
 """What the platform is made of, in the order in which it needs them."""
 GROUPS = (*PLATFORM, "render", "crosscheck")
 
