@@ -76,8 +76,8 @@ class Aws(Process):
             "VpcId"
         ]
 
-    def group(self, name: str, *, delay: float = 3, **attributes: str) -> str:
-        """A target group for addresses, probed every 2 s on /healthz; returns its ARN."""
+    def group(self, name: str, *, delay: float = 3, health: str = "/healthz", **attributes: str) -> str:
+        """A target group for addresses, probed every 2 s; returns its ARN."""
         arn = self.elb.create_target_group(
             Name=name,
             Protocol="HTTP",
@@ -85,7 +85,7 @@ class Aws(Process):
             Port=80,
             VpcId=self.vpc(),
             TargetType="ip",
-            HealthCheckPath="/healthz",
+            HealthCheckPath=health,
             HealthCheckIntervalSeconds=2,
             HealthCheckTimeoutSeconds=1,
             HealthyThresholdCount=2,

@@ -30,6 +30,7 @@ class Target:
 
     def __init__(self, ip: str):
         self.ip, self.port, self.healthy = ip, free_port(), True
+        self.probed: set[str] = set()
         if Target._loop is None:
             Target._loop = asyncio.new_event_loop()
             threading.Thread(target=Target._loop.run_forever, daemon=True).start()
@@ -48,7 +49,8 @@ class Target:
     async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path.startswith("/ws"):
             return None
-        if request.path == "/healthz":
+        if request.path.endswith("/healthz"):
+            self.probed.add(request.path)
             return connection.respond(HTTPStatus.OK if self.healthy else HTTPStatus.SERVICE_UNAVAILABLE, "")
         if request.path.startswith("/slow"):
             await asyncio.sleep(3)

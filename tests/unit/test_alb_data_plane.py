@@ -175,6 +175,37 @@ def test_a_cookie_keeps_a_client_at_its_target(one: Lab) -> None:
         assert {client.get(url).json()["by"] for _ in range(10)} == {t.ip for t in targets} - {left.ip}
 
 
+def test_applications_of_a_group_share_a_listener(one: Lab) -> None:
+    """As the controller writes two Ingresses of a group: the paths of one, then the path / of the other.
+
+    Each application has its own targets, its own health check below its path, and its own stickiness.
+    """
+    sticky = {"stickiness.enabled": "true", "stickiness.lb_cookie.duration_seconds": "60"}
+    hello, page = Target("127.0.0.31"), Target("127.0.0.32")
+    group = one.aws.group("hello", health="/hello/healthz", **sticky)
+    rest = one.aws.group("page", health="/healthz")
+    created = [
+        one.aws.rule(one.listener, 901, fixed(404, "not found"), path("/hello/metrics")),
+        one.aws.rule(one.listener, 902, group, path("/hello", "/hello/*")),
+        one.aws.rule(one.listener, 903, rest, path("/*")),
+    ]
+    one.aws.serve(group, hello)
+    one.aws.serve(rest, page)
+    until(lambda: httpx.get(f"{one.url}/").status_code == httpx.get(f"{one.url}/hello").status_code == 200)
+    by = {
+        path: httpx.get(one.url + path).json()["by"] for path in ("/hello", "/hello/x", "/hellos", "/", "/x")
+    }
+    assert by == {"/hello": hello.ip, "/hello/x": hello.ip, "/hellos": page.ip, "/": page.ip, "/x": page.ip}
+    assert httpx.get(f"{one.url}/hello/metrics").text == "not found"
+    assert httpx.get(f"{one.url}/hello/x").json()["path"] == "/hello/x", "the prefix stays in the path"
+    assert (hello.probed, page.probed) == ({"/hello/healthz"}, {"/healthz"})
+    assert "AWSALB" in httpx.get(f"{one.url}/hello").cookies
+    assert "AWSALB" not in httpx.get(f"{one.url}/").cookies
+    for arn in created:
+        one.aws.elb.delete_rule(RuleArn=arn)
+    until(lambda: httpx.get(f"{one.url}/x").status_code == 404)
+
+
 def test_a_target_replaced_properly_loses_no_request(one: Lab) -> None:
     """New target healthy, old one deregistered, old one serves on until the lag is over: nothing fails."""
     group, old, new = one.aws.group("proper"), Target("127.0.0.15"), Target("127.0.0.16")
