@@ -16,6 +16,9 @@ import pytest
 from notifications_lab import APPLICATION, PROJECT, Lab, Request
 from rendering import ENVIRONMENTS, load
 from slipway import toolchain
+from slipway.dora.attempts import Failure, Histories, attempts
+from slipway.dora.event_log import parse_log
+from slipway.dora.history import DeployHistory
 
 BOARDS = [f"board-{name}" for name in ENVIRONMENTS]
 
@@ -67,6 +70,14 @@ class Controller:
         if service == "event-log":
             bodies = [json.loads(base64.b64decode(body["content"])) for body in bodies]
         return [f"{body['event']} {body['health_changed_at'][14:19]}" for body in bodies]
+
+    def failure(self) -> Failure | None:
+        """What the figures make of the log: how the one deployment failed and when that was over."""
+        log = [request for request in self.lab.received if request.service == "event-log"]
+        facts, unreadable = parse_log((r.path, base64.b64decode(r.body["content"])) for r in log)
+        assert not unreadable
+        (attempt,) = attempts(facts, Histories(DeployHistory([])))
+        return attempt.failure
 
     def end(self) -> None:
         self.process.terminate()
@@ -149,6 +160,12 @@ def test_each_end_of_a_degradation_is_reported(controller):
         "on-health-degraded 08:00",
         "on-deployed 09:00",
     ]
+    failure = controller.failure()
+    assert (failure.reason, f"{failure.at:%M:%S}", f"{failure.recovered:%M:%S}") == (
+        "degraded",
+        "05:00",
+        "07:00",
+    )
 
 
 def test_a_pod_that_is_replaced_is_no_deployment(controller):
@@ -157,6 +174,7 @@ def test_a_pod_that_is_replaced_is_no_deployment(controller):
     controller.now(("Progressing", "05:00"))
     controller.now(("Healthy", "05:20"))
     assert controller.told("event-log") == ["on-deployed 00:30"]
+    assert controller.failure() is None
 
 
 def test_a_revision_that_inherits_a_degraded_health_can_fail_itself(controller):
@@ -165,6 +183,8 @@ def test_a_revision_that_inherits_a_degraded_health_can_fail_itself(controller):
     controller.now(("Progressing", "01:10"))
     controller.now(("Degraded", "03:10"))
     assert controller.told("event-log") == ["on-health-degraded 00:00", "on-health-degraded 03:10"]
+    failure = controller.failure()
+    assert (f"{failure.at:%M:%S}", failure.recovered) == ("03:10", None)
 
 
 def test_the_sync_that_repairs_a_failed_one_is_reported(controller):
@@ -175,3 +195,5 @@ def test_the_sync_that_repairs_a_failed_one_is_reported(controller):
         controller.now(phase="Succeeded", startedAt=f"0{minute + 1}:00", finishedAt=f"0{minute + 1}:05")
     events = ["on-deployed", "on-sync-failed", "on-deployed", "on-sync-failed", "on-deployed"]
     assert [told.split()[0] for told in controller.told("event-log")] == events
+    failure = controller.failure()
+    assert (f"{failure.at:%M:%S}", f"{failure.recovered:%M:%S}") == ("05:05", "06:05")
