@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web import bootstrap
 from streamlit.web.cli import configurator_options
 
-from board_frontend import client, view  # noqa: F401  Imported here so that the first visitor does not wait for it.
+from board_frontend import charts, figures, frame, grid  # noqa: F401  So that the first visitor does not wait.
 from board_frontend.settings import Settings, SettingsError
+from board_frontend.shell import Shell
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def noted(error: Exception) -> None:
 
 def make_app(options: Mapping[str, object] | None = None) -> st.App:
     """The page as an ASGI application, with Streamlit's options read from config.toml and then `options`."""
-    app = st.App(SCRIPT, middleware=[Middleware(SameOrigin)], on_script_error=noted)
+    app = st.App(SCRIPT, middleware=[Middleware(SameOrigin), Middleware(Shell)], on_script_error=noted)
     bootstrap.load_config_options(dict(options or {}))
     return app
 
