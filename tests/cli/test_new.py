@@ -129,7 +129,11 @@ def test_it_passes_the_check_on_eks_and_after_its_first_release(made: Path, tmp_
         == "443"
     )
     (source,) = rendered(root)["NetworkPolicy"]["spec"]["ingress"]
-    assert {peer["ipBlock"]["cidr"] for peer in source["from"]} == {"10.0.0.0/24", "10.0.1.0/24"}
+    assert {peer["ipBlock"]["cidr"] for peer in source["from"]} == {
+        "10.0.0.0/24",
+        "10.0.1.0/24",
+        "10.0.2.0/24",
+    }
 
 
 def test_an_environment_has_no_pods_before_its_first_release_and_all_of_them_after(

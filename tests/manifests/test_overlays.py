@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -113,6 +114,11 @@ def test_overlays_name_the_local_cluster():
         assert overlay["components"] == ["../../../base/board/clusters/local"]
 
 
+def fetched_keys(external: Resource) -> set[str]:
+    """What an ExternalSecret takes from the secret in AWS."""
+    return {entry["secretKey"] for entry in external["spec"]["data"]}
+
+
 def test_secrets_are_only_referred_to(resources):
     """No Secret is rendered from Git, and on EKS each one that a Pod or the load balancer reads is fetched."""
     assert not of_kind(resources, "Secret")
@@ -132,14 +138,24 @@ def test_secrets_are_only_referred_to(resources):
         ("board-access", "argocd-token"),
     }
     fetched = {
-        (external["spec"]["target"]["name"], entry["secretKey"])
+        (external["spec"]["target"]["name"], key)
         for external in of_kind(resources, "ExternalSecret")
-        for entry in external["spec"]["data"]
+        for key in external["spec"]["target"].get("template", {}).get("data") or fetched_keys(external)
     }
     login = annotations(one(resources, "Ingress", "board")).get(f"{ALB}auth-idp-oidc")
     if login:
         read |= {(json.loads(login)["secretName"], key) for key in ("clientID", "clientSecret")}
     assert fetched in (set(), read)
+
+
+def test_what_a_secret_is_put_together_from_is_fetched():
+    """The database's address is of fields that RDS keeps; a field that is missing would leave a hole in it."""
+    external = one(environment("prod", "eks"), "ExternalSecret", "board-database")
+    (url,) = external["spec"]["target"]["template"]["data"].values()
+    used = set(re.findall(r"{{ \.(\w+) }}", url))
+    assert used == fetched_keys(external)
+    address = urlsplit(re.sub(r"{{ \.port }}", "5432", url))
+    assert (address.scheme, address.query) == ("postgresql+psycopg", "sslmode=require")
 
 
 def test_external_secrets_are_of_the_environment(place):

@@ -138,7 +138,7 @@ def sources(resources: list[Resource], policy: str) -> list[dict]:
 
 def test_the_load_balancer_reaches_both_applications_and_nothing_else_comes_from_outside(place, resources):
     """Addresses outside the cluster are allowed for the load balancer alone, and only where it lives."""
-    blocks = {"local": ["10.250.1.1/32"], "eks": ["10.0.0.0/24", "10.0.1.0/24"]}[place[1]]
+    blocks = {"local": ["10.250.1.1/32"], "eks": ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"]}[place[1]]
     for policy in ("board-backend", "board-frontend"):
         allowed = [peer["ipBlock"]["cidr"] for peer in sources(resources, policy) if "ipBlock" in peer]
         assert allowed == blocks, policy
@@ -182,7 +182,9 @@ def test_the_backend_reaches_what_it_reads_and_no_more(place, resources):
         ("10.250.1.1/32", 5000),
         ("argocd-server", 8080),
     }
-    eks = {("10.0.20.0/24", 5432), ("10.0.21.0/24", 5432), ("0.0.0.0/0", 443)}
+    eks = {(f"10.0.{subnet}.0/24", 5432) for subnet in (20, 21, 22)}
+    eks |= {(f"10.0.{subnet}.0/19", 443) for subnet in (64, 96, 128)}
+    eks |= {("169.254.170.23/32", 80), ("0.0.0.0/0", 443)}
     assert ways_out(resources, "board-backend") == {"local": local, "eks": eks}[place[1]]
 
 
