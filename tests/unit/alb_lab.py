@@ -164,10 +164,12 @@ class Lab:
         ports = {"lab": free_port(), "lab-short": free_port()}
         self.url = f"http://127.0.0.1:{ports['lab']}"
         self.short = f"http://127.0.0.1:{ports['lab-short']}"
+        self.metrics = free_port()
         self.alb = Process(
             "slipway.platform.alb",
             *("--aws-url", self.aws.url, "--state", str(state), "--learn-lag", str(self.LAG)),
             *("--ports", ",".join(f"{name}={port}" for name, port in ports.items())),
+            *("--metrics-port", str(self.metrics)),
             log=state / "alb.log",
         )
         self.listener = self.aws.balancer("lab")

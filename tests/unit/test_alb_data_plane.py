@@ -9,6 +9,7 @@ import httpx
 import pytest
 from alb_lab import Lab, alive, fixed, lab, path, until
 from alb_targets import Load, Target
+from slipway.platform import scrape
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -155,6 +156,32 @@ def test_a_target_sees_who_asks(one: Lab) -> None:
     assert headers["host"] == "board.example.org"
     assert "x_bad" not in headers
     assert answer.json()["path"] == "/headers/x?y=z"
+
+
+def test_prometheus_is_told_of_requests_answers_and_targets(one: Lab) -> None:
+    """Under the names that the rules read: one front end a listener, one back end a target group."""
+    group, target = one.aws.group("k8s-lab-counted"), Target("127.0.0.13")
+    one.aws.rule(one.listener, 29, group, path("/counted*"))
+    one.aws.serve(group, target)
+    until(lambda: httpx.get(f"{one.url}/counted").is_success)
+
+    def told() -> dict[str, float]:
+        text = httpx.get(f"http://127.0.0.1:{one.metrics}/metrics?scope=frontend&scope=backend").text
+        pairs = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in pairs}
+
+    before = told()
+    assert {name.partition("{")[0] for name in before} >= set(scrape.KEPT["load-balancer"])
+    target.die()
+    bad = until(lambda: (r := httpx.get(f"{one.url}/counted")).status_code >= 500 and r)
+    assert bad.status_code in (502, 503, 504)
+    requests = 'haproxy_frontend_http_requests_total{proxy="lab-80"}'
+    errors = 'haproxy_frontend_http_responses_total{proxy="lab-80",code="5xx"}'
+    serving = 'haproxy_backend_active_servers{proxy="tg-k8s-lab-counted"}'
+    assert before[serving] == 1
+    one.aws.elb.deregister_targets(TargetGroupArn=group, Targets=[target.id])
+    after = until(lambda: (now := told())[serving] == 0 and now)
+    assert after[requests] > before[requests] and after[errors] > before[errors]
 
 
 def test_a_cookie_keeps_a_client_at_its_target(one: Lab) -> None:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -407,3 +408,38 @@ def test_archived_files_are_served_and_nothing_else(gate):
         plain = http.client.HTTPConnection(gate.address)  # which sends a path as it is
         plain.request("GET", f"/builds/1/artifact/{path}")
         assert plain.getresponse().status == 404, path
+
+
+def test_prometheus_is_told_when_builds_ended_and_what_runs_and_waits(receiver):
+    """The newest build of each outcome counts; nothing is said of what never happened."""
+    assert metrics(receiver) == {"slipway_builds_queued": 0}
+    assert receiver.push(receiver.commit()).status_code == 202
+    first = receiver.finished(1)
+    receiver.push(receiver.commit("FAILURE"))
+    second = receiver.finished(2)
+    receiver.hold.touch()
+    receiver.push(receiver.commit())
+    third = receiver.until(lambda: (b := receiver.get("builds/3")) and b["status"] == "running" and b)
+    receiver.push(receiver.commit())
+    finished = 'slipway_build_finished_timestamp_seconds{status="%s"}'
+    assert metrics(receiver) == {
+        "slipway_builds_queued": 1,
+        "slipway_build_started_timestamp_seconds": seconds(third["started"]),
+        finished % "success": seconds(first["finished"]),
+        finished % "failed": seconds(second["finished"]),
+    }
+    receiver.hold.unlink()
+    receiver.finished(4)
+    assert metrics(receiver)[finished % "success"] > seconds(first["finished"])
+
+
+def metrics(receiver: Receiver) -> dict[str, float]:
+    """What GET /metrics says, in Prometheus' text format."""
+    lines = receiver.get("metrics").splitlines()
+    pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, value in pairs}
+
+
+def seconds(moment: str) -> float:
+    """The time of a build's record, in seconds since 1970."""
+    return datetime.fromisoformat(moment).timestamp()
