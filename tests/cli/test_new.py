@@ -124,10 +124,9 @@ def test_it_passes_the_check_on_eks_and_after_its_first_release(made: Path, tmp_
         edit(file, "clusters/local", "clusters/eks")
     release(root)
     assert findings(root) == []
-    assert (
-        rendered(root)["Ingress"]["metadata"]["annotations"]["alb.ingress.kubernetes.io/ssl-redirect"]
-        == "443"
-    )
+    given = rendered(root)["Ingress"]["metadata"]["annotations"]
+    assert given["alb.ingress.kubernetes.io/ssl-redirect"] == "443"
+    assert given["alb.ingress.kubernetes.io/auth-type"] == "oidc", "nobody gets past without a login"
     (source,) = rendered(root)["NetworkPolicy"]["spec"]["ingress"]
     assert {peer["ipBlock"]["cidr"] for peer in source["from"]} == {
         "10.0.0.0/24",

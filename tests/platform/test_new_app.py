@@ -1,0 +1,186 @@
+"""`slipway new app hello`, a commit and one publication: served through the load balancer, with nothing else done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from slipway import paths
+from slipway.errors import CommandFailed
+from slipway.platform import config
+from slipway.platform.forge import BOT
+
+from .conftest import Platform, eventually
+
+LIMIT = 180
+"""Seconds from the publication until the application answers."""
+
+HELLO = ("hello", "streamlit")
+OTHERS = (("hello-api", "fastapi"), ("hello-program", "container"))
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+
+
+class Clone:
+    """A clone of this checkout with a `slipway` of its own: what is published is the checkout that it lies in."""
+
+    def __init__(self, folder: Path, platform: Platform):
+        self.folder, self.platform = folder, platform
+        subprocess.run(["git", "clone", "--quiet", paths.CHECKOUT, folder], check=True)
+        self.start = self.git("rev-parse", "HEAD")
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=developer", "-c", "user.email=developer@slipway.invalid"]
+        argv = ["git", "-C", self.folder, *identity, *arguments]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def slipway(self, *arguments: str, user: str = "developer") -> str:
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder / "scripts"),
+            "SLIPWAY_GIT_USERNAME": user,
+            "SLIPWAY_GIT_PASSWORD": self.platform.secrets.get(f"forge-{user}"),
+        }
+        argv = [paths.PYTHON, "-m", "slipway.cli", *arguments]
+        done = subprocess.run(argv, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def add(self, *applications: tuple[str, str]) -> str:
+        """Scaffold applications and commit them; the commit."""
+        for name, kind in applications:
+            self.slipway("new", "app", name, "--kind", kind)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", f"Add {', '.join(name for name, _ in applications)}")
+        return self.git("rev-parse", "HEAD")
+
+    def publish(self, revision: str = "HEAD") -> str:
+        """Publish both halves, each with the login that may; the source repository's commit."""
+        said = {}
+        for half, user in (("deploy", BOT), ("source", "developer")):
+            remote = self.platform.remote(half)
+            out = self.slipway(
+                "pair", "publish", f"--{half}", remote, "--revision", revision, "--json", user=user
+            )
+            said |= {one["half"]: one for one in json.loads(out)}
+        return said["source"]["commit"]
+
+    def changed(self, since: str, folder: str) -> str:
+        """The files below a folder that the clone's commits changed."""
+        return self.git("diff", "--name-only", since, "HEAD", "--", folder)
+
+
+@pytest.fixture(scope="module")
+def clone(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone; afterwards the repositories hold what they held, and the cluster none of the applications."""
+    made = Clone(tmp_path_factory.mktemp("new-app") / "checkout", platform)
+    try:
+        yield made
+    finally:
+        _withdraw(platform, made)
+
+
+@pytest.fixture(scope="module")
+def served(platform: Platform, clone: Clone) -> dict:
+    """The application from the command to the first answer: the source commit, and the seconds it took."""
+    clone.add(HELLO)
+    began = time.monotonic()
+    commit = clone.publish()
+    answer = eventually(lambda: _version(platform, "hello", commit), LIMIT + 120, "hello is served")
+    return {"commit": commit, "seconds": time.monotonic() - began, "answer": answer}
+
+
+def _version(platform: Platform, name: str, commit: str) -> dict | None:
+    """What an application answers, once ten answers in a row are of the commit."""
+    url = f"{platform.urls['dev']}/{name}/version"
+    answers = [httpx.get(url, timeout=5).raise_for_status().json() for _ in range(10)]
+    return answers[0] if all(answer["commit"] == commit for answer in answers) else None
+
+
+def _withdraw(platform: Platform, clone: Clone) -> None:
+    """Take the applications out of Git, then out of the cluster, which by itself keeps what a folder left behind."""
+    names = [name for name, _ in (HELLO, *OTHERS)]
+    with platform.api(BOT) as api:
+        for name in names:
+            # The bump changed this file, which publishing would not take away over its head.
+            path = f"/repos/{config.ORGANISATION}/deploy/contents/overlays/dev/{name}/kustomization.yaml"
+            found = api.get(path)
+            if found.status_code == 200:
+                body = {"sha": found.json()["sha"], "branch": "main", "message": f"dev: {name} is withdrawn"}
+                api.request("DELETE", path, json=body).raise_for_status()
+    commit = clone.publish(clone.start)
+    for environment in config.ENVIRONMENTS:
+        for name in names:
+            eventually(
+                lambda application=f"{environment}-{name}": _deleted(platform, application),
+                240,
+                f"Argo CD forgets {environment}-{name}",
+            )
+    platform.wait_built(commit)
+    platform.wait_live("dev", commit)
+
+
+def _deleted(platform: Platform, application: str) -> bool:
+    """Delete an Application with all that it made; True when there was none, and none came back for a while."""
+    one = ("--namespace", "argocd", "application", application)
+    if not platform.cluster.exists(*one):
+        return True
+    patch = json.dumps({"metadata": {"finalizers": [FINALIZER]}})
+    try:
+        platform.cluster.kubectl("patch", *one, "--type=merge", f"--patch={patch}")
+        platform.cluster.kubectl("delete", *one, "--timeout=120s", timeout=150)
+    except CommandFailed:
+        return False
+    # The ApplicationSet makes it again as long as it knows the folder from its last look at Git.
+    time.sleep(5)
+    return False
+
+
+def test_one_publication_makes_it_live_within_three_minutes(served: dict) -> None:
+    """Image built, scanned, pushed and signed, overlay bumped, Argo CD's Application made, Pods behind the path."""
+    print(f"hello answered {served['seconds']:.0f} s after the publication began")
+    assert served["seconds"] < LIMIT
+    assert served["answer"]["version"] != "dev"
+
+
+def test_its_page_and_its_health_are_below_the_path_and_its_metrics_are_not(
+    platform: Platform, served: dict
+) -> None:
+    """The page is its own and not the board's, which answers everywhere else."""
+    url = f"{platform.urls['dev']}/hello"
+    assert httpx.get(url, follow_redirects=True, timeout=5).status_code == 200
+    assert httpx.get(f"{url}/_stcore/health", timeout=5).text == "ok"
+    assert httpx.get(f"{url}/_stcore/metrics", timeout=5).status_code == 404
+    assert platform.version("dev")["commit"], "the board is served as before"
+
+
+def test_no_file_of_argo_cd_was_changed(clone: Clone, served: dict) -> None:
+    """The ApplicationSets of the environments found the overlays."""
+    assert clone.changed(clone.start, "overlays")
+    assert clone.changed(clone.start, "argocd") == ""
+
+
+def test_environments_that_have_no_release_have_no_pods(platform: Platform, served: dict) -> None:
+    """Argo CD calls them healthy: they wait for a promotion, and nothing tries to pull `unreleased`."""
+    for environment in ("staging", "prod"):
+        platform.settled(f"{environment}-hello")
+        pods = platform.cluster.get(
+            "--namespace", environment, "pods", "--selector=app.kubernetes.io/name=hello"
+        )
+        assert pods["items"] == []
+
+
+def test_every_other_kind_is_served_too(platform: Platform, clone: Clone, served: dict) -> None:
+    """An API and a plain program, both in one push, beside the page."""
+    clone.add(*OTHERS)
+    commit = clone.publish()
+    platform.wait_built(commit)
+    for name, _ in OTHERS:
+        eventually(lambda name=name: _version(platform, name, commit), 180, f"{name} is served")
+        answer = httpx.get(f"{platform.urls['dev']}/{name}", timeout=5)
+        assert "Hello, world." in answer.text
