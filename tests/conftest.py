@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 SLOW = (
     "test_alb_data_plane.py",
+    "test_alert_rules.py",
     "test_aws.py",
     "test_board_browser.py",
     "test_board_database.py",
@@ -35,6 +36,7 @@ SLOW = (
     "test_gate.py",
     "test_git.py",
     "test_live.py",
+    "test_monitoring.py",
     "test_new.py",
     "test_notifications_delivery.py",
     "test_pipeline_jenkinsfile.py",

@@ -19,6 +19,8 @@ FILES = sorted(
     for file in (paths.CHECKOUT / folder).rglob("*")
     if file.is_file() and file.name != "README.md" and not file.name.endswith(".schema.json")
 )
+MONITORING = paths.CHECKOUT / "argocd" / "monitoring"
+"""Rules and dashboards are read by Prometheus and Grafana; `test_alert_rules.py` says how."""
 KUSTOMIZATIONS = [file for file in FILES if file.name == "kustomization.yaml"]
 
 POLICY = {
@@ -56,8 +58,9 @@ def references(file: Path) -> set[Path]:
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
 def test_files_are_kebab_case_yaml(file):
-    """One suffix and one way of writing names."""
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.yaml", file.name)
+    """One suffix and one way of writing names; a dashboard has the suffix that Grafana asks for."""
+    suffix = "json" if file.parent == MONITORING / "dashboards" else "yaml"
+    assert re.fullmatch(rf"[a-z0-9]+(-[a-z0-9]+)*\.{suffix}", file.name)
 
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
@@ -96,6 +99,7 @@ def test_every_file_is_in_use():
         for c in ("local", "eks")
     }
     roots |= set(paths.CHECKOUT.glob("base/*/clusters/eks/kustomization.yaml"))
+    roots |= {file for file in FILES if file.is_relative_to(MONITORING)}
     assert [relative(file) for file in FILES if file not in used | roots] == []
 
 
