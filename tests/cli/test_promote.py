@@ -471,6 +471,18 @@ def test_all_applications(world):
     assert done.returncode == 2 and "no application new in staging" in done.stderr
 
 
+def test_an_application_that_waits_for_its_first_image_stops_no_other(world):
+    """With --all it is left out, by name it is refused; it has no Pods whose images Argo CD could tell."""
+    fleet(world, "dev", "a")
+    waiting = {path(e, "new"): kustomization((OTHER, "unreleased", NOTHING)) for e in POLICIES}
+    world.deploy.commit("new", waiting)
+    out = passed(world.promote("--all", "--to", "staging"))
+    assert "new: nothing was delivered to dev yet, left out" in out
+    assert path("staging", "a") in world.deploy.changed()
+    texts = ["nothing was delivered to dev/new yet", path("dev", "new")]
+    assert world.refused(world.promote("new", "--to", "staging"), 3, *texts)
+
+
 def test_architectures_and_signature_of_the_target(world):
     """The target's own rules are asked, not those of the source."""
     world.ship("dev", "v1")

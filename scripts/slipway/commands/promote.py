@@ -88,5 +88,7 @@ def _lines(promotion) -> list[str]:
             why = f" ({result.decision})" if result.decision else ""
             lines.append(f"{where} {pin(result.old)} → {pin(new)}{why}")
     lines += [f"{app}: not in {promotion.policy.name}, left out" for app in promotion.skipped]
+    source = promotion.policy.from_
+    lines += [f"{app}: nothing was delivered to {source} yet, left out" for app in promotion.waiting]
     warning = promotion.warning()
     return [*lines, *([warning] if warning else [])]

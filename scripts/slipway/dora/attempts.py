@@ -15,7 +15,7 @@ from itertools import groupby
 from slipway.dora.events import DEGRADED, DEPLOYED, SYNC_FAILED, Fact
 from slipway.dora.history import DeployHistory, Evidence, SourceHistory, first_bumps, sources
 from slipway.dora.images import commit_of, fingerprint, settle
-from slipway.registry.references import Reference
+from slipway.registry.references import NOTHING, Reference
 
 WINDOW = timedelta(hours=24)
 """How long after it went live a deployment is held responsible for a failure."""
@@ -128,11 +128,18 @@ def every(facts: Iterable[Fact], histories: Histories, window: timedelta = WINDO
 
 def attempts(facts: Iterable[Fact], histories: Histories, window: timedelta = WINDOW) -> list[Attempt]:
     """The deployments of the place that all `facts` are of, oldest first; their order and repetition do not matter."""
-    groups = _grouped(facts, histories.deploy)
+    groups = _grouped(_delivered(facts), histories.deploy)
     made = [_attempt(group, window) for group in groups]
     made = _undone(made, groups, histories.deploy, window)
     made = _recovered(made, groups)
     return _with_changes(made, groups, histories)
+
+
+def _delivered(facts: Iterable[Fact]) -> list[Fact]:
+    """Without those of revisions at which the place waited for its first image: nothing ran then."""
+    known = list(facts)
+    waiting = {f.revision for f in known if f.images and all(image.digest == NOTHING for image in f.images)}
+    return [fact for fact in known if fact.revision not in waiting]
 
 
 def _grouped(facts: Iterable[Fact], deploy: DeployHistory) -> list[_Group]:

@@ -13,6 +13,9 @@ _NAME = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
+NOTHING = "sha256:" + "0" * 64
+"""The digest that an overlay names until an image was delivered to it; no image has it."""
+
 _FORM = "NAME:TAG, NAME@sha256:…, or NAME:TAG@sha256:…"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from slipway.errors import EditRefused
 from slipway.kustomization.images import Entry, read_images
 from slipway.registry.ecr_lifecycle import KEEP, Fate, LifecyclePolicy, Stored, fates, keep_tag
-from slipway.registry.references import Reference
+from slipway.registry.references import NOTHING, Reference
 
 if TYPE_CHECKING:
     from slipway.git.history import Version
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 FOLDER = "overlays"
 _FILE = re.compile(rf"{FOLDER}/([^/]+)/(?:(.+)/)?(?:kustomization\.ya?ml|Kustomization)")
 _COSIGN = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z]+)?")
-_PLACEHOLDER = "sha256:" + "0" * 64
-"""What an overlay says before its first image; no image has this digest."""
-
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -108,7 +105,7 @@ def needs(
         use = Use(environment, app, version.commit, version.time, current)
         for entry in _entries(version, current, contents):
             reference = entry.reference
-            if reference.registry in skipped or reference.digest == _PLACEHOLDER:
+            if reference.registry in skipped or reference.digest == NOTHING:
                 continue
             if not (reference.tag or reference.digest):
                 reason = f"`{entry.name}` has neither tag nor digest: what it deploys is not told"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from slipway.gate.overlay import Object, Overlay
+from slipway.registry.references import NOTHING
 
 ALB = "alb.ingress.kubernetes.io/"
 SERVERS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -225,7 +226,7 @@ def waits_for_release(workload: Object) -> bool:
     return number(workload.spec.get("replicas")) == 0 and any(_UNRELEASED in image for image in images)
 
 
-_UNRELEASED = ":unreleased@sha256:" + "0" * 64
+_UNRELEASED = f":unreleased@{NOTHING}"
 
 
 def scaled(scaler: Object) -> tuple[str, str, str]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from slipway.errors import EditRefused, ImageNotFound, InvalidInput, PolicyRefused, Superseded
+from slipway.errors import EditRefused, ImageNotFound, InvalidInput, NotLive, PolicyRefused, Superseded
 from slipway.git.remote import Tip, log_between
 from slipway.kustomization.edit import Edit, set_images, unified
 from slipway.kustomization.images import Entry, read_images
-from slipway.registry.references import NewRef, Reference, pin
+from slipway.registry.references import NOTHING, NewRef, Reference, pin
 from slipway.writing import promote_text
 from slipway.writing.bump import FILE, Overlay, check_folders, policy_path, signature_key
 from slipway.writing.change import Change
@@ -114,6 +114,7 @@ class Promotion:
     origins: list[Origin] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
     before: dict[str, bytes] = field(default_factory=dict)
     _messages: list[str] = field(default_factory=list)
 
@@ -184,7 +185,12 @@ class Promotion:
             pair: Overlay(*pair, read[path], read_images(read[path], path=path))
             for pair, path in paths.items()
         }
-        return [(made[source, app], made[target, app]) for app in wanted]
+        self.waiting = [app for app in wanted if _is_unreleased(made[source, app])]
+        if self.waiting and self.order.apps:
+            message = f"nothing was delivered to {source}/{self.waiting[0]} yet"
+            fix = f"bump or promote an image to {source} first"
+            raise NotLive(message, path=made[source, self.waiting[0]].path, fix=fix)
+        return [(made[source, app], made[target, app]) for app in wanted if app not in self.waiting]
 
     # What becomes of it
 
@@ -309,6 +315,11 @@ class Promotion:
             return None
         until = opening(self.policy, freeze, moment)
         return f"{self.policy.name} is frozen ({freeze.name}: {freeze.reason}): do not merge before {until}"
+
+
+def _is_unreleased(overlay: Overlay) -> bool:
+    """Whether the overlay still waits for its first image."""
+    return bool(overlay.entries) and all(entry.digest == NOTHING for entry in overlay.entries)
 
 
 def _policy(tip: Tip, environment: str) -> Environment:
