@@ -341,15 +341,7 @@ class BoardStub:
     """
 
     def __init__(self, port: int = 0):
-        self.answers: dict[str, object] = {
-            "/api/now": now(place(), place(environment="staging"), place(environment="prod")),
-            "/api/deployments": deployments(),
-            "/api/promotion": promotion(),
-            "/api/dora": figures(),
-            "/api/changes": {"items": [commit(n) for n in range(8)]},
-            "/api/changes/*": change(),
-            "/api/status": status(),
-        }
+        self.answers = self.known()
         self.status, self.detail, self.delay, self.cut = 200, "", 0.0, False
         self.more_headers: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
@@ -358,6 +350,19 @@ class BoardStub:
         self._stopping = threading.Event()
         self._port = port
         self.start()
+
+    @staticmethod
+    def known() -> dict[str, object]:
+        """What is answered unless a test says otherwise."""
+        return {
+            "/api/now": now(place(), place(environment="staging"), place(environment="prod")),
+            "/api/deployments": deployments(),
+            "/api/promotion": promotion(),
+            "/api/dora": figures(),
+            "/api/changes": {"items": [commit(n) for n in range(8)]},
+            "/api/changes/*": change(),
+            "/api/status": status(),
+        }
 
     def _find(self, address: str) -> object:
         parts = urlsplit(address)

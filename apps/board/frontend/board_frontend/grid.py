@@ -42,10 +42,10 @@ def environments(overview: Overview, order: Sequence[str] = ()) -> list[Environm
 
 
 def needs_attention(place: Place) -> bool:
-    """Whether somebody has to look at it: it failed, is not well, is held, or Argo CD does not follow Git."""
-    return bool(
-        place.failure or place.hold or place.health not in ("", "Healthy", "Progressing") or place.wanted
-    )
+    """Whether somebody has to look at it: it failed, is not well, is held, or does not move to what Git names."""
+    unwell = place.health not in ("", "Healthy", "Progressing")
+    stuck = place.wanted is not None and not place.rolling
+    return unwell or stuck or place.failure is not None or place.hold is not None
 
 
 def arrange(

@@ -7,11 +7,12 @@ from board_frontend import grid, view
 from board_frontend.frame import Frame, page
 
 STATES = {
-    "ready": ("ok", "Ready: a promotion would ship what is shown here."),
-    "nothing": ("none", "Nothing to ship: both environments run the same images."),
+    "ready": ("ok", "Ready", "A promotion would ship what is shown here."),
+    "nothing": ("none", "Nothing to ship", "Both environments run the same images."),
 }
-UNSURE = ("warn", "Unknown: the backend cannot tell what a promotion would ship.")
-BLOCKED = ("warn", "Blocked: what is shown here waits until the way is free.")
+UNSURE = ("warn", "Unknown", "The backend cannot tell what a promotion would ship.")
+BLOCKED = ("warn", "Blocked", "What is shown here waits until the way is free.")
+"""Tone, word and sentence."""
 
 
 def body(frame: Frame) -> None:
@@ -33,13 +34,13 @@ def body(frame: Frame) -> None:
     promotion = frame.ask(lambda: frame.board.promotion(application, to))
     if promotion is None:
         return None
-    tone, text = STATES.get(promotion.state, UNSURE)
+    state = STATES.get(promotion.state, UNSURE)
     if promotion.state == "ready" and promotion.blocked:
-        tone, text = BLOCKED
+        state = BLOCKED
     images = [
         (pair, view.size_difference(pair), view.vulnerability_difference(pair)) for pair in promotion.images
     ]
-    frame.html("promotion.html", promotion=promotion, tone=tone, text=text, images=images)
+    frame.html("promotion.html", promotion=promotion, state=state, images=images)
     if promotion.state == "ready" and not promotion.blocked:
         with frame.content:
             st.caption("To open the pull request for it:")
