@@ -178,6 +178,18 @@ def test_it_is_a_member_of_the_boards_group_with_the_same_load_balancer(made: Pa
     assert "alb.ingress.kubernetes.io/group.order" not in ours
 
 
+def test_locally_the_load_balancer_reaches_it_and_its_rollouts_are_short(made: Path) -> None:
+    """The components choose it by its labels, as they do the board."""
+    found = rendered(made)
+    (source,) = found["NetworkPolicy"]["spec"]["ingress"]
+    assert source["from"] == [{"ipBlock": {"cidr": "10.250.1.1/32"}}]
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["lifecycle"]["preStop"] == {"exec": {"command": ["sleep", "15"]}}
+    attributes = found["Service"]["metadata"]["annotations"]
+    delay = attributes["alb.ingress.kubernetes.io/target-group-attributes"].partition(",")[0]
+    assert delay == "deregistration_delay.timeout_seconds=10"
+
+
 def test_every_path_that_is_asked_lies_below_its_own(made: Path) -> None:
     """Probes, health check and Ingress agree; anything else would be another application's."""
     found = rendered(made)
