@@ -32,9 +32,14 @@ class Case:
     watched: tuple[str, ...] = ("5m", "10m", "20m", "29m")
 
 
-def requests(status: str) -> str:
+def requests(status: str, environment: str = "prod") -> str:
     """The board's counter of requests."""
-    return f'board_http_requests_total{{environment="prod",route="/api/now",status="{status}"}}'
+    return f'board_http_requests_total{{environment="{environment}",route="/api/now",status="{status}"}}'
+
+
+def balancer(kind: str, environment: str = "prod", more: str = "") -> str:
+    """One of HAProxy's counters of a listener."""
+    return f'haproxy_frontend_http_{kind}_total{{proxy="slipway-{environment}-80"{more}}}'
 
 
 def app(health: str = "Healthy", sync: str = "Synced", phase: str = "Succeeded") -> str:
@@ -64,6 +69,8 @@ DEV_BOARD = DEV | {"name": "dev-board"}
 DOWN = "1 0x9 1x9"
 """Away from the first minute to the tenth."""
 BUCKET = 'board_http_request_seconds_bucket{environment="prod",route="/api/now",le="%s"}'
+QUIET_BUCKET = BUCKET.replace("prod", "dev")
+FAILED = ',code="5xx"'
 BACKEND = '{namespace="dev",pod="board-backend-1",container="backend"}'
 EVENTS = (
     'board_deployment_events_total{environment="dev",pod="board-backend-1",event="on-deployed",result="%s"}'
@@ -77,11 +84,17 @@ CASES = (
         "BoardErrors",
         "critical",
         {requests("200"): "0+60x50", requests("500"): ERRORS},
-        *("3m", "15m", "30m"),
+        *("9m45s", "15m", "30m"),
         PROD,
         "The board in prod answers with errors",
         "9.091% of the requests of the last 5 minutes got a 5xx (more than 5 %, and at least 5 requests).",
-        {requests("200"): "0+1x50", requests("500"): "0x9 1x20 2x30"},
+        {
+            requests("200"): "0+60x50",
+            requests("500"): "0+2x50",
+            requests("200", "dev"): "0+1x50",
+            requests("500", "dev"): "0x9 1x20 2x30",
+        },
+        ("5m", "13m", "20m"),
     ),
     Case(
         "BoardSlow",
@@ -101,6 +114,10 @@ CASES = (
             BUCKET % "1": "0+59x50",
             BUCKET % "2.5": "0+60x50",
             BUCKET % "+Inf": "0+60x50",
+            requests("200", "dev"): "0+3x50",
+            QUIET_BUCKET % "1": "0x50",
+            QUIET_BUCKET % "2.5": "0+3x50",
+            QUIET_BUCKET % "+Inf": "0+3x50",
         },
     ),
     Case(
@@ -156,18 +173,21 @@ CASES = (
         "LoadBalancerErrors",
         "critical",
         {
-            'haproxy_frontend_http_requests_total{proxy="slipway-prod-80"}': "0+60x50",
-            'haproxy_frontend_http_responses_total{proxy="slipway-prod-80",code="5xx"}': ERRORS,
+            balancer("requests"): "0+60x50",
+            balancer("responses", more=FAILED): ERRORS,
         },
-        *("3m", "15m", "30m"),
+        *("9m45s", "15m", "30m"),
         PROD,
         "Users of prod get errors",
         "The load balancer answered 10% of the requests of the last 5 minutes with a 5xx (more than 5 %, and at least 5 requests).",
         {
-            'haproxy_frontend_http_requests_total{proxy="slipway-prod-80"}': "0+60x50",
-            'haproxy_frontend_http_responses_total{proxy="slipway-prod-80",code="4xx"}': ERRORS,
-            'haproxy_frontend_http_responses_total{proxy="slipway-prod-80",code="5xx"}': "0+1x50",
+            balancer("requests"): "0+60x50",
+            balancer("responses", more=',code="4xx"'): ERRORS,
+            balancer("responses", more=FAILED): "0+2x50",
+            balancer("requests", "dev"): "0+1x50",
+            balancer("responses", "dev", FAILED): "0x9 1x20 2x30",
         },
+        ("5m", "13m", "20m"),
     ),
     Case(
         "LoadBalancerNoTargets",
@@ -182,12 +202,12 @@ CASES = (
     Case(
         "LoadBalancerNotScraped",
         "warning",
-        {'haproxy_frontend_http_requests_total{proxy="slipway-prod-80"}': "_x10 0+60x20"},
+        {balancer("requests"): "_x10 0+60x20"},
         *("4m45s", "5m15s", "13m"),
         {},
         "The load balancer gives no figures",
         "For 5 minutes no load balancer reported a request rate, not even 0; the alerts that rest on it cannot fire.",
-        {'haproxy_frontend_http_requests_total{proxy="slipway-prod-80"}': "0x40"},
+        {balancer("requests"): "0x40"},
     ),
     Case(
         "ArgoCDDegraded",
