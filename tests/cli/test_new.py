@@ -178,6 +178,19 @@ def test_it_is_a_member_of_the_boards_group_with_the_same_load_balancer(made: Pa
     assert "alb.ingress.kubernetes.io/group.order" not in ours
 
 
+def test_what_the_board_says_of_the_load_balancer_is_repeated(repo: Path) -> None:
+    """Whoever moved it to other subnets gets applications that agree."""
+    key = "    alb.ingress.kubernetes.io/"
+    edit(
+        repo / "base/board/ingress.yaml",
+        f"{key}scheme: internet-facing",
+        f"{key}scheme: internal\n{key}subnets: a,b",
+    )
+    assert new(repo, "hello").exit_code == 0
+    text = (repo / "base/hello/ingress.yaml").read_text()
+    assert f"{key}scheme: internal\n{key}subnets: a,b\n" in text
+
+
 def test_locally_the_load_balancer_reaches_it_and_its_rollouts_are_short(made: Path) -> None:
     """The components choose it by its labels, as they do the board."""
     found = rendered(made)

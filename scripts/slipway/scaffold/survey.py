@@ -15,7 +15,11 @@ from slipway.kustomization.images import read_images
 from slipway.pipeline import config
 
 ALB = "alb.ingress.kubernetes.io/"
-_SHARED = ("load-balancer-name", "scheme", "security-groups", "listen-ports", "load-balancer-attributes")
+_SHARED = (
+    *("load-balancer-name", "scheme", "ip-address-type", "subnets", "security-groups", "inbound-cidrs"),
+    *("listen-ports", "certificate-arn", "ssl-policy", "ssl-redirect", "load-balancer-attributes"),
+    "wafv2-acl-arn",
+)
 """Annotations that decide on the load balancer as a whole: every Ingress of a group must have the same."""
 _PAGES = ("pages", "screens")
 """Folders with a page of Streamlit in each file; the application at / has their names as paths."""
