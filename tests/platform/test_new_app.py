@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -114,31 +115,27 @@ def _withdraw(platform: Platform, clone: Clone) -> None:
                 body = {"sha": found.json()["sha"], "branch": "main", "message": f"dev: {name} is withdrawn"}
                 api.request("DELETE", path, json=body).raise_for_status()
     commit = clone.publish(clone.start)
-    for environment in config.ENVIRONMENTS:
-        for name in names:
-            eventually(
-                lambda application=f"{environment}-{name}": _deleted(platform, application),
-                240,
-                f"Argo CD forgets {environment}-{name}",
-            )
+    applications = [f"{environment}-{name}" for environment in config.ENVIRONMENTS for name in names]
+    eventually(lambda: _forgotten(platform, applications), 300, "Argo CD forgets the applications", every=5)
     platform.wait_built(commit)
     platform.wait_live("dev", commit)
 
 
-def _deleted(platform: Platform, application: str) -> bool:
-    """Delete an Application with all that it made; True when there was none, and none came back for a while."""
-    one = ("--namespace", "argocd", "application", application)
-    if not platform.cluster.exists(*one):
-        return True
+def _forgotten(platform: Platform, applications: list[str]) -> bool:
+    """Delete the Applications with all that they made; True when none is there any more.
+
+    An ApplicationSet makes one again as long as it knows the folder from its last look at Git.
+    """
+    there = [
+        name for name in applications if platform.cluster.exists("--namespace", "argocd", "application", name)
+    ]
     patch = json.dumps({"metadata": {"finalizers": [FINALIZER]}})
-    try:
-        platform.cluster.kubectl("patch", *one, "--type=merge", f"--patch={patch}")
-        platform.cluster.kubectl("delete", *one, "--timeout=120s", timeout=150)
-    except CommandFailed:
-        return False
-    # The ApplicationSet makes it again as long as it knows the folder from its last look at Git.
-    time.sleep(5)
-    return False
+    for name in there:
+        one = ("--namespace", "argocd", "application", name)
+        with contextlib.suppress(CommandFailed):
+            platform.cluster.kubectl("patch", *one, "--type=merge", f"--patch={patch}")
+            platform.cluster.kubectl("delete", *one, "--wait=false")
+    return not there
 
 
 def test_one_publication_makes_it_live_within_three_minutes(served: dict) -> None:
@@ -168,7 +165,9 @@ def test_no_file_of_argo_cd_was_changed(clone: Clone, served: dict) -> None:
 def test_environments_that_have_no_release_have_no_pods(platform: Platform, served: dict) -> None:
     """Argo CD calls them healthy: they wait for a promotion, and nothing tries to pull `unreleased`."""
     for environment in ("staging", "prod"):
-        platform.settled(f"{environment}-hello")
+        one = ("--namespace", "argocd", "application", f"{environment}-hello")
+        eventually(lambda one=one: platform.cluster.exists(*one), 90, f"{one[-1]} is there")
+        platform.settled(one[-1])
         pods = platform.cluster.get(
             "--namespace", environment, "pods", "--selector=app.kubernetes.io/name=hello"
         )
