@@ -59,10 +59,10 @@ def sqlite_url(tmp_path, migrated_sqlite) -> str:
     return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'board.sqlite3')}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request) -> str:
     """The URL of a migrated database, once of each kind."""
-    return request.getfixturevalue(f"{request.param}_url")
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +99,19 @@ def api(url, start) -> Backend:
 def board(sqlite_url, start) -> Backend:
     """A running backend over empty SQLite, for tests that are not about the database."""
     return start(sqlite_url)
+
+
+@pytest.fixture(scope="session")
+def refusing(tmp_path_factory, migrated_sqlite, ending):
+    """A backend with one deployment, for tests that it lets store nothing; it counts on that."""
+    file = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("refusing") / "board.sqlite3")
+    backend = Backend(f"sqlite:///{file}")
+    assert backend.stored()
+    backend.caught_up()
+    yield backend
+    assert backend.count() == 1
+    backend.stop()
+    ending.append(backend)
 
 
 @pytest.fixture

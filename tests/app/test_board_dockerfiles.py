@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from board_testing import BOARD
+from slipway.proc import run
 
 ROOT = BOARD.parents[1]
 
@@ -56,6 +60,41 @@ def test_a_commit_changes_the_last_layers_only_and_always(stages):
     assert "BOARD_COMMIT=${GIT_COMMIT} BOARD_VERSION=${VERSION}" in runtime
     for label in ("revision", "version", "created", "source"):
         assert f"org.opencontainers.image.{label}=" in runtime
+
+
+ALONE = """
+import importlib, pathlib, pkgutil, sys
+import board_backend, slipway
+for found in pkgutil.walk_packages(board_backend.__path__, "board_backend."):
+    if not found.name.startswith("board_backend.migrations"):
+        importlib.import_module(found.name)
+print(pathlib.Path(slipway.__file__).parent.parent)
+"""
+
+
+def copied(dockerfile: str, folder: Path) -> Path:
+    """What the stage of the application copies from the repository, below `folder`."""
+    for line in re.findall(r"(?m)^COPY (?!--from)(.*)$", dockerfile.replace("\\\n", "")):
+        *sources, target = line.split()
+        for source in sources:
+            place = folder / target.lstrip("/")
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                place = place / Path(source).name if target.endswith("/") else place
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, place)
+    return folder / "app"
+
+
+def test_the_backend_runs_with_nothing_but_what_its_image_copies(tmp_path):
+    """Every module is imported, and a database migrated, with these files alone on the path."""
+    app = copied((ROOT / "images" / "board-backend" / "Dockerfile").read_text(), tmp_path)
+    env = {"PYTHONPATH": str(app), "BOARD_DATABASE_URL": f"sqlite:///{tmp_path}/x.sqlite3"}
+    assert run([sys.executable, "-c", ALONE], cwd=tmp_path, env=env).stdout.strip() == str(app)
+    done = run([sys.executable, "-m", "board_backend", "migrate"], cwd=tmp_path, env=env)
+    assert "schema upgraded" in done.stdout
+    assert not list(app.glob("slipway/commands")) and not list(app.glob("slipway/platform"))
 
 
 def test_the_context_leaves_out_what_differs_between_checkouts():

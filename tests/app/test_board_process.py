@@ -71,7 +71,7 @@ def test_the_backend_finishes_what_it_began_and_keeps_its_secrets(process, postg
     lines = [json.loads(line) for line in output.splitlines()]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
     assert [line["logger"] for line in lines if line.get("request_id") == "mine"] == [
-        "board_backend.app",
+        "board_backend.events",
         "board_backend.access",
     ]
     assert TOKEN not in output and PASSWORD not in output

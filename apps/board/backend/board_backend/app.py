@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from slipway.argocd_api import ArgoCD
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import State
 
 from board_backend import api, database, events
@@ -22,7 +24,7 @@ from board_backend.links import Addresses
 from board_backend.model import Model
 from board_backend.observe import Metrics, Observed
 from board_backend.readers import Reader
-from board_backend.registry import Counted, Images
+from board_backend.registry import Images
 from board_backend.repositories import Repositories
 from board_backend.schema import Health, Ready, VersionOut
 from board_backend.settings import Settings
@@ -30,14 +32,14 @@ from board_backend.store import Store
 
 log = logging.getLogger(__name__)
 
-STOP = 3.0
-"""Seconds that each thread gets to end after the last request was answered."""
+STOP = 5.0
+"""Seconds that all threads together get to end after the last request was answered."""
 
 _LOOK = 5.0
 """Seconds that a request may spend on asking Argo CD again."""
 
 
-def create_app(settings: Settings, *, vulnerabilities: Counted = lambda _: None) -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:
     """The application over its own database engine, metrics and settings."""
     app = FastAPI(
         title="Release board", version=settings.version, docs_url=None, redoc_url=None, lifespan=_running
@@ -47,7 +49,7 @@ def create_app(settings: Settings, *, vulnerabilities: Counted = lambda _: None)
     state.metrics = Metrics(settings.version, settings.commit)
     state.store = Store(database.connect(settings.database_url.get_secret_value()))
     state.model = Model(state.store, _off(settings))
-    state.images = Images(vulnerabilities)
+    state.images = Images()
     state.git, state.argocd = _git_reader(settings, state), _argocd_reader(settings, state)
     state.observe = _argocd(settings, patience=_LOOK).observe if settings.reads_argocd else None
     state.writer = Writer(state.store.add, lambda: _stored(app))
@@ -72,7 +74,7 @@ def _git_reader(settings: Settings, state: State) -> Reader | None:
     if not (settings.deploy_repo or settings.source_repo or settings.events_repo):
         return None
     repositories = Repositories(settings, state.model, state.store)
-    return Reader("git", repositories.read, log.error, settings.poll_seconds)
+    return Reader("git", repositories.read, log.error, settings.poll_seconds, repositories.close)
 
 
 def _argocd_reader(settings: Settings, state: State) -> Reader | None:
@@ -100,12 +102,12 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     for one in (state.model, state.writer, *readers):
         one.start()
     yield
-    for reader in readers:
-        reader.stop()
-    state.writer.stop(STOP)
-    state.model.stop(STOP)
-    for reader in readers:
-        reader.join(STOP)
+    end = time.monotonic() + STOP
+    threads = [state.writer, state.model, *readers]
+    for one in threads:
+        one.stop()
+    for one in threads:
+        await run_in_threadpool(one.join, max(0.0, end - time.monotonic()))
     state.images.close()
     state.store.close()
 

@@ -69,7 +69,7 @@ class Links(Answer):
 
 
 class Source(Answer):
-    """One of the things that the board reads; `since` is when it became what it is."""
+    """One of the things that the board reads; `since` is when it became stale."""
 
     name: Literal["deploy", "source", "events", "argocd", "database"]
     state: Literal["ok", "stale", "off"]

@@ -1,0 +1,106 @@
+"""All that the board knows at one moment; it never changes, so that every answer of it can be kept."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from slipway.dora.attempts import Attempt, Histories
+from slipway.dora.events import Fact
+
+from board_backend.schema import Source
+from board_backend.tip import DeployTip
+
+Key = tuple[str, str]
+"""Environment and application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An attempt where it stands among all; `number` is its place among those of `key`, oldest first."""
+
+    at: datetime
+    id: str
+    number: int
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of one place; `health` and `sync` are what was told last."""
+
+    attempts: Sequence[Attempt]
+    facts: Sequence[Fact]
+    first_seen: datetime
+    health: str
+    sync: str
+
+    @property
+    def running(self) -> Attempt | None:
+        """What went live last."""
+        return next((one for one in reversed(self.attempts) if one.live), None)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`rows` are the oldest first, `decided` those that count for figures, by environment and in their order."""
+
+    standings: Mapping[Key, Standing]
+    rows: Sequence[Row]
+    decided: Mapping[str, Sequence[Attempt]]
+    histories: Histories
+    tip: DeployTip | None
+    sources: Sequence[Source]
+    facts: int
+    changed_at: datetime
+    frozen: Mapping[str, str]
+    """The freezes that hold, by environment."""
+    kept: Kept = field(default_factory=lambda: Kept())
+
+    def newest_first(self, before: tuple[datetime, str] | None) -> Iterator[Row]:
+        """The rows before a position, or all."""
+        end = len(self.rows)
+        if before is not None:
+            end = bisect_left(self.rows, before, key=lambda row: (row.at, row.id))
+        return (self.rows[n] for n in range(end - 1, -1, -1))
+
+    def decided_between(self, environment: str, since: datetime, until: datetime) -> Sequence[Attempt]:
+        """The attempts of an environment that are counted in a time."""
+        every = self.decided.get(environment, ())
+        first, last = (bisect_left(every, moment, key=lambda one: one.decided) for moment in (since, until))
+        return every[first:last]
+
+    def environments(self) -> list[str]:
+        """Their names, by the policies' order, and without policies by when they were first seen."""
+        known = [policy.name for policy in self.tip.policies] if self.tip else []
+        seen: dict[str, datetime] = {}
+        for (name, _), standing in self.standings.items():
+            seen[name] = min(standing.first_seen, seen.get(name, standing.first_seen))
+        return known + sorted(seen.keys() - set(known), key=lambda name: (seen[name], name))
+
+
+class Kept:
+    """The newest answers, as bytes with their ETag."""
+
+    LIMIT = 512
+
+    def __init__(self) -> None:
+        self._lock, self._answers = threading.Lock(), OrderedDict[str, tuple[str, bytes]]()
+
+    def get(self, key: str) -> tuple[str, bytes] | None:
+        """What was answered before."""
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    def put(self, key: str, answer: tuple[str, bytes]) -> None:
+        """Keep an answer in place of the one that was not asked for longest."""
+        with self._lock:
+            self._answers[key] = answer
+            if len(self._answers) > self.LIMIT:
+                self._answers.popitem(last=False)
