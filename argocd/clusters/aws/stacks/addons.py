@@ -49,9 +49,7 @@ def after_nodes(stack: cdk.Stack, stage: Stage, cluster: eks.CfnCluster) -> list
     """Deployments, which are not healthy before there is a node."""
     account, policy = "ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicy"
     return [
-        _addon(
-            stack, cluster, "coredns", settings={"replicaCount": 2, "podDisruptionBudget": {"enabled": True}}
-        ),
+        _addon(stack, cluster, "coredns"),
         _addon(stack, cluster, "metrics-server"),
         _addon(
             stack,

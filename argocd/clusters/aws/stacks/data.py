@@ -14,6 +14,8 @@ from stacks.network import BACKEND_PORT, NetworkStack
 
 POSTGRES = 5432
 _DNS = 53
+_NOT_IN_A_URL = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
+"""Left out of passwords, so that a connection URL holds them as they are."""
 
 
 class DataStack(StageStack):
@@ -30,7 +32,7 @@ class DataStack(StageStack):
         super().__init__(
             app, stage, "data", f"PostgreSQL and secrets of {environment.name}", owner=environment.name
         )
-        self.place = environment
+        self.settings = environment
         self.key = key(
             self,
             "Key",
@@ -46,7 +48,7 @@ class DataStack(StageStack):
         self, network: NetworkStack, cluster: ClusterStack
     ) -> tuple[ec2.CfnSecurityGroup, ec2.CfnSecurityGroup, ec2.CfnSecurityGroup]:
         """Backend Pods, the function that rotates the password, and the server, which admits these two."""
-        name, vpc, nodes = f"slipway-{self.place.name}", network.vpc.ref, cluster.cluster_group
+        name, vpc, nodes = f"slipway-{self.settings.name}", network.vpc.ref, cluster.cluster_group
         backend = security_group(
             self,
             "BackendGroup",
@@ -102,7 +104,7 @@ class DataStack(StageStack):
                 ip_protocol=protocol,
                 from_port=_DNS,
                 to_port=_DNS,
-                description=f"Backend Pods of {self.place.name}",
+                description=f"Backend Pods of {self.settings.name}",
             )
         cdk.CfnOutput(
             self,
@@ -113,7 +115,7 @@ class DataStack(StageStack):
         return backend, rotation, server
 
     def _instance(self, network: NetworkStack) -> rds.CfnDBInstance:
-        name, wanted = f"slipway-{self.place.name}", self.place.database
+        name, wanted = f"slipway-{self.settings.name}", self.settings.database
         subnets = rds.CfnDBSubnetGroup(
             self,
             "Subnets",
@@ -163,9 +165,6 @@ class DataStack(StageStack):
             delete_automated_backups=False,
             deletion_protection=True,
             enable_cloudwatch_logs_exports=["postgresql", "upgrade"],
-            enable_performance_insights=True,
-            performance_insights_kms_key_id=self.key.key_arn,
-            performance_insights_retention_period=7,
         )
         instance.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT)
         reasons = {
@@ -206,11 +205,11 @@ class DataStack(StageStack):
             # Rotation starts by logging in, and the user is made after the stack.
             rotate_immediately_on_update=False,
             rotation_rules=secretsmanager.CfnRotationSchedule.RotationRulesProperty(
-                schedule_expression=f"rate({self.place.database.password_days} days)", duration="2h"
+                schedule_expression=f"rate({self.settings.database.password_days} days)", duration="2h"
             ),
             hosted_rotation_lambda=secretsmanager.CfnRotationSchedule.HostedRotationLambdaProperty(
                 rotation_type="PostgreSQLMultiUser",
-                rotation_lambda_name=f"slipway-{self.place.name}-rotation",
+                rotation_lambda_name=f"slipway-{self.settings.name}-rotation",
                 master_secret_arn=self.instance.attr_master_user_secret_secret_arn,
                 master_secret_kms_key_arn=self.key.key_arn,
                 kms_key_arn=self.key.key_arn,
@@ -251,7 +250,7 @@ class DataStack(StageStack):
         secret = secretsmanager.CfnSecret(
             self,
             id_,
-            name=f"slipway/{self.place.name}/{name}",
+            name=f"slipway/{self.settings.name}/{name}",
             description=description,
             kms_key_id=self.key.key_arn,
             generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
@@ -263,7 +262,3 @@ class DataStack(StageStack):
         )
         secret.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         return secret
-
-
-_NOT_IN_A_URL = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
-"""Left out of passwords, so that a connection URL holds them as they are."""
