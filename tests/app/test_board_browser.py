@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import board_stub
 import pytest
@@ -16,6 +17,13 @@ from board_testing import BOARD, free_port, healthy, until
 from playwright.sync_api import Browser, Page
 
 OUTPUT = Path("out/screenshots/board")
+_NOTE_CHANGES = """() => {
+    window.changes = []
+    new MutationObserver(all => all.forEach(one => {
+        const dim = one.type === 'attributes' && getComputedStyle(one.target).opacity < 1
+        if (one.type !== 'attributes' || dim) window.changes.push(`${one.type} of ${one.target.className}`)
+    })).observe(document.querySelector('.stMain'), {subtree: true, childList: true, characterData: true, attributes: true})
+}"""
 CHANGE = {"change": {"change": "359bf6a"}}
 
 
@@ -212,6 +220,36 @@ def test_every_page_works_below_a_base_path(browser, board):
         frontend.stop()
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_renewal_that_brings_nothing_new_moves_nothing(opened, board, name):
+    """No part of the page is put anew, and none is dimmed, while it asks."""
+    page = opened(board[1].url, name, CHANGE.get(name))
+    page.wait_for_timeout(2_500)
+    page.evaluate(_NOTE_CHANGES)
+    page.wait_for_timeout(4_500)
+    assert page.evaluate("window.changes") == []
+
+
+def test_the_chart_can_be_zoomed_and_grows_without_being_made_anew(opened, board):
+    """With the wheel and Ctrl; a new deployment is drawn into the same chart."""
+    backend, frontend = board
+    page = opened(frontend.url, "timeline")
+    chart = page.locator("[data-testid=stVegaLiteChart] svg")
+    labels = chart.locator(".role-axis-label").first
+    labels.wait_for()
+    before, box = labels.text_content(), chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 90)
+    page.keyboard.down("Control")
+    for _ in range(4):
+        page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    until(lambda: labels.text_content() != before, what="the axis shows another time")
+    chart.evaluate("one => one.dataset.seen = 'yes'")
+    backend.answers["/api/deployments"]["items"].insert(0, board_stub.deployment(0, version="v9.9.9"))
+    page.get_by_text("v9.9.9").first.wait_for(timeout=5_000)
+    assert chart.evaluate("one => one.dataset.seen") == "yes"
+
+
 def test_everything_is_reached_by_keyboard_and_keeps_the_focus(opened, board):
     """Entries, filters and every link of the table; a renewal that changes nothing takes nothing away."""
     page = opened(board[1].url, "now")
@@ -244,7 +282,7 @@ def test_what_is_chosen_is_in_the_address_and_shows_the_same_to_others(opened, b
     other = opened(frontend.url, "now", {"name": "sho", "attention": "true"})
     other.get_by_text(said).wait_for(timeout=5_000)
     assert other.get_by_role("searchbox", name="Application").input_value() == "sho"
-    assert other.url == page.url
+    assert sorted(urlsplit(other.url).query.split("&")) == sorted(urlsplit(page.url).query.split("&"))
 
 
 def test_no_text_of_the_backend_runs_in_a_browser(opened, board):

@@ -21,8 +21,9 @@ from streamlit.web import bootstrap
 from streamlit.web.cli import configurator_options
 
 from board_frontend import charts, figures, frame, grid  # noqa: F401  So that the first visitor does not wait.
+from board_frontend.assets import Assets
 from board_frontend.settings import Settings, SettingsError
-from board_frontend.shell import Shell
+from board_frontend.shell import Shell, named
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ def noted(error: Exception) -> None:
 
 def make_app(options: Mapping[str, object] | None = None) -> st.App:
     """The page as an ASGI application, with Streamlit's options read from config.toml and then `options`."""
-    app = st.App(SCRIPT, middleware=[Middleware(SameOrigin), Middleware(Shell)], on_script_error=noted)
+    middleware = [Middleware(SameOrigin), Middleware(Shell), Middleware(Assets, first=named())]
+    app = st.App(SCRIPT, middleware=middleware, on_script_error=noted)
     bootstrap.load_config_options(dict(options or {}))
     return app
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 
 import streamlit as st
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.url_util import make_url_path
+
+from board_frontend.assets import STATIC
 
 SCREENS = {
     "now": "Now",
@@ -48,10 +50,17 @@ class Shell:
         await self.app(scope, receive, send)
 
 
+def named() -> list[str]:
+    """The files that Streamlit's document names, without which no page shows anything."""
+    return re.findall(r'(?:href|src)="\./(static/[^"]+)"', _index())
+
+
+def _index() -> str:
+    return (STATIC / "index.html").read_text(encoding="utf-8")
+
+
 def _document(base: str) -> str:
-    """Streamlit's index.html for a base path such as `/board`, or an empty one."""
-    page = (Path(st.__file__).with_name("static") / "index.html").read_text(encoding="utf-8")
+    """Streamlit's own document for a base path such as `/board`, or an empty one."""
     where = f"new URL({json.dumps(base + '/')}, location.origin).href"
     told = f"window.__streamlit = {{BACKEND_BASE_URL: {where}, MAIN_PAGE_BASE_URL: {where}}}"
-    # Streamlit names its files relative to the root of the application; so does a page below it.
-    return page.replace("<head>", f"<head>\n    <script>{told}</script>", 1)
+    return _index().replace("<head>", f"<head>\n    <script>{told}</script>", 1)

@@ -51,10 +51,15 @@ def body(frame: Frame) -> None:
         by = "application" if environment else "environment"
         here = {getattr(one, by) for one in found.items}
         lanes = [name for name in (applications if environment else names) if name in here]
-        chart = charts.timeline(found.items, lanes, by=by)
-        st.altair_chart(chart, key="chart", alt="Deployments over time; the table below has the same.")
+        events = charts.events(found.items)
+        st.vega_lite_chart(
+            events,
+            charts.timeline(events, lanes, by=by),
+            key="chart",
+            alt="Deployments over time; the table below has the same.",
+        )
         st.caption(
-            "Drag to move, Ctrl and wheel or two fingers to zoom, double-click to see everything again."
+            "Drag to move, Ctrl and wheel or two fingers to zoom. A double click, or a new deployment, shows everything."
         )
         pages = -(-len(found.items) // ROWS)
         number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
