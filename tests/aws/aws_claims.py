@@ -400,15 +400,14 @@ def keys_rotate(assembly):
 
 
 @claim
-def keys_are_used_by_their_account_and_its_logs_alone(assembly):
+def keys_are_used_by_their_account_its_logs_and_its_alerts_alone(assembly):
+    services = ("logs.eu-central-1.amazonaws.com", "aps.amazonaws.com")
     for key in assembly.all("AWS::KMS::Key"):
         for statement in key["KeyPolicy"]["Statement"]:
             principal = statement["Principal"]
             own = f"arn:aws:iam::{assembly.account(key.stack)}:root"
-            logs = principal.get("Service") == "logs.eu-central-1.amazonaws.com" and statement.get(
-                "Condition"
-            )
-            if not logs and assembly.text(key, principal.get("AWS", "")) != own:
+            service = principal.get("Service") in services and statement.get("Condition")
+            if not service and assembly.text(key, principal.get("AWS", "")) != own:
                 yield key
 
 

@@ -21,6 +21,9 @@ import httpx
 from aws_template import Assembly
 
 NOT_MADE = {
+    "AWS::APS::RuleGroupsNamespace",
+    "AWS::APS::Scraper",
+    "AWS::APS::Workspace",
     "AWS::Budgets::Budget",
     "AWS::CertificateManager::Certificate",
     "AWS::EC2::SecurityGroupEgress",
@@ -31,6 +34,8 @@ NOT_MADE = {
     "AWS::EKS::PodIdentityAssociation",
     "AWS::SecretsManager::RotationSchedule",
     "AWS::SecretsManager::Secret",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
 }
 """Types of ours that moto's CloudFormation does not know; tests of the templates answer for them alone."""
 

@@ -22,6 +22,7 @@ def synthesized(kind: str) -> Path:
     """The folder of an assembly, made offline when the sources changed; it appears whole or not at all."""
     files = [*synth.HERE.rglob("*.py"), synth.HERE / "requirements.lock"]
     files.append(paths.CHECKOUT / "scripts/slipway/registry/ecr_lifecycle.py")
+    files += (paths.CHECKOUT / "argocd/monitoring").rglob("*.yaml")
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()[:20]
     home = paths.cache() / "cdk" / "assemblies" / f"{digest}-{kind}"
     with synth.alone(home):

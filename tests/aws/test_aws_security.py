@@ -71,7 +71,7 @@ MUTATIONS: list[tuple[str, str, str, tuple, Any]] = [
     ("every_other_role_is_trusted_to_a_named_service_or_role", CLUSTER, "Deployer", (*TRUST, "Condition"), ABSENT),
     ("every_other_role_is_trusted_to_a_named_service_or_role", NET, "FlowLogWriter", (*TRUST, "Principal"), {"AWS": "*"}),
     ("keys_rotate", DEV, "Key9", ("Properties", "EnableKeyRotation"), False),
-    ("keys_are_used_by_their_account_and_its_logs_alone", DEV, "Key9", ("Properties", "KeyPolicy", "Statement", 0, "Principal"), {"AWS": "*"}),
+    ("keys_are_used_by_their_account_its_logs_and_its_alerts_alone", DEV, "Key9", ("Properties", "KeyPolicy", "Statement", 0, "Principal"), {"AWS": "*"}),
     ("tags_of_images_never_move", REGISTRY, "BoardBackend", ("Properties", "ImageTagMutability"), "MUTABLE"),
     ("tags_of_images_never_move", REGISTRY, "BoardBackend", ("Properties", "ImageTagMutabilityExclusionFilters", 0, "ImageTagMutabilityExclusionFilterValue"), "*"),
     ("images_are_scanned_when_they_are_pushed", REGISTRY, "BoardFrontend", ("Properties", "ImageScanningConfiguration"), ABSENT),

@@ -8,6 +8,7 @@ from stacks.cluster import ClusterStack
 from stacks.data import DataStack
 from stacks.domain import DomainStack
 from stacks.identity import IdentityStack
+from stacks.monitoring import MonitoringStack
 from stacks.network import NetworkStack
 from stacks.registry import RegistryStack
 from stages import STAGES
@@ -24,6 +25,7 @@ def add(app: cdk.App, stage: Stage) -> None:
         DataStack(app, stage, environment, network, cluster)
     if stage.domain:
         DomainStack(app, stage, stage.domain)
+    MonitoringStack(app, stage, network, cluster)
     BudgetStack(app, stage)
 
 
