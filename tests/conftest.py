@@ -19,6 +19,7 @@ SLOW = (
     "test_aws_database.py",
     "test_aws_deployed.py",
     "test_aws_least_privilege.py",
+    "test_aws_monitoring.py",
     "test_aws_security.py",
     "test_aws_synthesis.py",
     "test_board_browser.py",
