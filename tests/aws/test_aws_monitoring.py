@@ -112,11 +112,14 @@ def test_only_this_workspace_publishes_and_only_encrypted(assembly: Assembly, st
 def test_the_collector_scrapes_this_cluster_by_a_configuration_that_prometheus_reads(
     assembly: Assembly, stack: str, tmp_path: Path
 ) -> None:
-    """From the private subnets, with the cluster's own security group; promtool checks what it is given."""
+    """From the subnets that NetworkPolicies admit, in the cluster's own group; promtool checks what it is given."""
     scraper = assembly.one(stack, "Scraper")
     blob = base64.b64decode(scraper["ScrapeConfiguration"]["ConfigurationBlob"])
     (tmp_path / "scrape.yaml").write_bytes(blob)
     run([toolchain.tool("promtool"), "check", "config", "--syntax-only", tmp_path / "scrape.yaml"])
     source = scraper["Source"]["EksConfiguration"]
-    assert len(source["SubnetIds"]) == 3 and len(source["SecurityGroupIds"]) == 1
+    assert len(source["SecurityGroupIds"]) == 1
+    subnets = [name for value in source["SubnetIds"] for name in assembly.names(scraper, value)]
+    network = stack.replace("monitoring", "network")
+    assert subnets == [f"{network}/Public{zone}" for zone in "ABC"], subnets
     assert scraper["Destination"]["AmpConfiguration"]["WorkspaceArn"] == {"Fn::GetAtt": ["Workspace", "Arn"]}

@@ -130,7 +130,8 @@ class MonitoringStack(StageStack):
             source=aps.CfnScraper.SourceProperty(
                 eks_configuration=aps.CfnScraper.EksConfigurationProperty(
                     cluster_arn=cluster.cluster.attr_arn,
-                    subnet_ids=network.private,
+                    # From here, as from the load balancers, NetworkPolicies let it in; Pods have private addresses.
+                    subnet_ids=network.public,
                     security_group_ids=[cluster.cluster_group],
                 )
             ),

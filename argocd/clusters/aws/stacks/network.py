@@ -34,6 +34,7 @@ class NetworkStack(StageStack):
         )
         self._flow_logs()
         public = self._public_routes()
+        self.public: list[str] = []
         self.private: list[str] = []
         self.database: list[str] = []
         gateways: list[str] = []
@@ -41,6 +42,7 @@ class NetworkStack(StageStack):
         tables = [public, isolated]
         for place, zone in enumerate(stage.network.zones):
             subnet = self._subnet(zone, "public", public)
+            self.public.append(subnet)
             if place < stage.network.nat_gateways:
                 gateways.append(self._gateway(zone, subnet))
             routes = self._private_routes(zone, gateways[-1])
