@@ -191,11 +191,10 @@ def test_the_chart_has_a_lane_for_each_environment_or_application():
         Deployment.model_validate(board_stub.deployment(n, application=a, subject=board_stub.HOSTILE))
         for n, a in enumerate(("shop", "desk"))
     ]
-    events = charts.events(items)
-    by_environment = charts.timeline(events, ["dev"], by="environment")
+    by_environment = charts.timeline(items, ["dev"], by="environment").to_dict()
     assert by_environment["encoding"]["yOffset"]["field"] == "application"
     assert by_environment["encoding"]["shape"]["field"] == by_environment["encoding"]["color"]["field"]
-    by_application = charts.timeline(events, ["shop", "desk"], by="application")
+    by_application = charts.timeline(items, ["shop", "desk"], by="application").to_dict()
     assert by_application["encoding"]["y"]["scale"]["domain"] == ["shop", "desk"]
     assert "yOffset" not in by_application["encoding"]
     assert by_application["height"] > by_environment["height"] - 14

@@ -64,8 +64,7 @@ def ending(one: Deployment) -> str:
     return f"recovered after {view.span((one.failure.recovered_at - one.failure.at).total_seconds())}"
 
 
-def events(items: Sequence[Deployment]) -> pd.DataFrame:
-    """The rows that `timeline` draws."""
+def _rows(items: Sequence[Deployment]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -83,12 +82,12 @@ def events(items: Sequence[Deployment]) -> pd.DataFrame:
     )
 
 
-def timeline(rows: pd.DataFrame, lanes: Sequence[str], *, by: str) -> dict[str, object]:
-    """A Vega-Lite chart of deployments over time, with a lane for each environment or application, as `by` says.
+def timeline(items: Sequence[Deployment], lanes: Sequence[str], *, by: str) -> alt.Chart:
+    """Deployments over time, with a lane for each environment or application, as `by` says.
 
-    In a lane of an environment each application has a line of its own. The data are left out, so that new ones come
-    into the chart that is there.
+    In a lane of an environment each application has a line of its own.
     """
+    rows = _rows(items)
     lines = rows["application"].nunique() if by == "environment" else 1
     height = max(3 * LANE, min(lines, 20) * LANE)
     move = alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey]")
@@ -122,13 +121,12 @@ def timeline(rows: pd.DataFrame, lanes: Sequence[str], *, by: str) -> dict[str, 
     }
     if lines > 1:
         encodings["yOffset"] = alt.YOffset("application:N")
-    chart = (
-        alt.Chart(alt.NamedData("rows"), height=height * len(lanes) + AROUND)
+    return (
+        alt.Chart(rows, height=height * len(lanes) + AROUND)
         .mark_point(filled=True, size=70, opacity=0.85)
         .encode(**encodings)
         .add_params(move)
     )
-    return {name: value for name, value in chart.to_dict().items() if name != "data"}
 
 
 def stages(lead: LeadTime) -> alt.Chart:

@@ -51,10 +51,9 @@ def body(frame: Frame) -> None:
         by = "application" if environment else "environment"
         here = {getattr(one, by) for one in found.items}
         lanes = [name for name in (applications if environment else names) if name in here]
-        events = charts.events(found.items)
-        st.vega_lite_chart(
-            events,
-            charts.timeline(events, lanes, by=by),
+        chart = charts.timeline(found.items, lanes, by=by)
+        st.altair_chart(
+            chart,
             key="chart",
             alt="Deployments over time; the table below has the same.",
         )
