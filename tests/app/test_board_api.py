@@ -99,9 +99,9 @@ def test_deployments_are_newest_first_and_filtered(api):
 
 def test_pages_follow_each_other_while_events_arrive(api):
     """What comes in meanwhile is on no later page, and nothing is there twice or left out."""
-    for minute in range(10):
-        api.stored(minute=minute, commit=f"{minute}000000")
-    expected, found, cursor = [at(minute) for minute in range(9, -1, -1)], [], None
+    for minute in range(1, 11):
+        api.stored(minute=minute, commit=f"{minute:x}000000")
+    expected, found, cursor = [at(minute) for minute in range(10, 0, -1)], [], None
     api.caught_up()
     while True:
         page = api.get("/api/deployments", limit=3, cursor=cursor)
@@ -109,7 +109,7 @@ def test_pages_follow_each_other_while_events_arrive(api):
         cursor = page["next"]
         if cursor is None:
             break
-        api.stored(minute=20 + len(found), commit=f"a{len(found):06}")
+        api.stored(minute=20 + len(found), commit=f"b{len(found):06}")
         api.caught_up()
     assert found == expected
 
