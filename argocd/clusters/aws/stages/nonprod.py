@@ -54,5 +54,5 @@ NONPROD = Stage(
     registry=REGISTRY,
     image_readers=("444455556666",),
     argocd=ARGOCD,
-    budget=Budget(monthly=500, email="platform@example.com"),
+    budget=Budget(monthly=600, email="platform@example.com"),
 )
