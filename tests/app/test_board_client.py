@@ -17,7 +17,7 @@ from board_frontend.client import (
 )
 from board_frontend.settings import Settings, SettingsError
 from board_stub import BoardStub, sha
-from board_testing import free_port
+from board_testing import READ_TOKEN, free_port
 
 
 @pytest.fixture
@@ -51,6 +51,30 @@ def test_every_question_is_asked_where_the_api_answers_it(backend, client):
         "/api/changes/registry%2Fa%20b%40sha256%3A1",
         "/api/status",
     ]
+
+
+def test_the_real_backend_answers_what_the_pages_understand(board):
+    """Both sides agree on paths, parameters and shapes, with and without a deployment."""
+    client = BoardClient(board.url, timeout=5, token=READ_TOKEN)
+    assert client.now().value.places == []
+    with pytest.raises(BoardUnknown, match="No environment lab"):
+        client.figures(environment="lab")
+    assert board.stored(minute=1, commit="1111111") and board.stored(minute=2, commit="2222222")
+    board.caught_up()
+    (place,) = client.now().value.places
+    assert (place.application, place.environment, place.commit) == ("shop", "lab", "2222222")
+    (newest, oldest) = client.deployments(environment="lab", limit="10").value.items
+    assert newest.at > oldest.at and newest.state == "live"
+    asked = {"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
+    assert client.figures(environment="lab", application="shop", **asked).value.frequency.count == 2
+    assert client.status().value.deployments == 2
+    assert client.changes().value.items == []
+    with pytest.raises(BoardUnknown):
+        client.change("0000000")
+    with pytest.raises(BoardForbidden):
+        BoardClient(board.url, timeout=5, token="another").now()
+    with pytest.raises(BoardInvalid):
+        client.deployments(limit="0")
 
 
 def test_the_token_goes_along_as_bearer_and_nowhere_else(backend, client):
@@ -130,7 +154,7 @@ def test_an_answer_that_takes_too_long_is_unavailable(backend):
         (401, "", BoardForbidden, "does not let this page read (status 401)"),
         (404, "Nothing records abc.", BoardUnknown, "Nothing records abc."),
         (404, "Not Found", BoardMismatch, "refused the question (status 404)"),
-        (422, "since is no time", BoardInvalid, "since is no time"),
+        (422, "since is no time", BoardInvalid, "Since is no time."),
         (422, [{"loc": []}], BoardInvalid, "one of the values (status 422)"),
         (302, "", BoardMismatch, "refused the question (status 302)"),
     ],

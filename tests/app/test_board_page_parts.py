@@ -37,7 +37,7 @@ def test_a_place_shows_with_all_that_identifies_it(open_page, backend):
         ({"rolling": True, "wanted": {"version": "v2"}}, "rolling to v2"),
         ({"rolling": True}, "rolling"),
         ({"wanted": {"version": "v2"}}, "Git names v2"),
-        ({"failure": {"reason": "sync failed", "at": ago(minutes=5)}}, "failed 5 min ago: sync failed"),
+        ({"failure": {"reason": "sync failed", "at": ago(hours=5.5)}}, "failed 5 h ago: sync failed"),
         ({"hold": {"by": "Olga", "since": None, "reason": "INC-1"}}, "held by Olga: INC-1"),
         ({"compared": {"to": "dev", "state": "behind", "commits": 2}}, "2 commits behind dev"),
         ({"compared": {"to": "dev", "state": "different", "commits": None}}, "differs from dev"),
@@ -45,7 +45,9 @@ def test_a_place_shows_with_all_that_identifies_it(open_page, backend):
         ({"health": ""}, "Unknown"),
         ({"health": "Novel"}, "Novel"),
         ({"version": None}, "several versions"),
-        ({"links": {}, "running_since": None, "deployed_at": None, "commit": None}, "main · "),
+        ({"links": {}, "running_since": None, "commit": None}, "main · "),
+        ({"version": None, "images": [], "deployed_at": None, "running_since": None}, "nothing runs yet"),
+        ({"version": None, "images": []}, "unknown version"),
     ],
 )
 def test_a_place_shows_what_is_out_of_the_ordinary(open_page, backend, fields, text):

@@ -177,7 +177,7 @@ def test_the_same_is_asked_for_a_while():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [({}, "deployed"), ({"kind": "rollback"}, "rolled back"), ({"kind": "config"}, "configuration"),
-     ({"state": "running"}, "running"), ({"state": "failed"}, "failed"), ({"kind": "novel"}, "deployed"),
+     ({"state": "running"}, "running"), ({"state": "superseded"}, "superseded"), ({"state": "failed"}, "failed"), ({"kind": "novel"}, "deployed"),
      ({"kind": "rollback", "failure": {"reason": "x", "at": board_stub.ago()}}, "failed")],
 )  # fmt: skip
 def test_what_became_of_a_deployment_is_one_word(fields, text):
@@ -232,3 +232,5 @@ def test_days_alone_give_a_frequency_per_day():
     """A time shorter than a week has no week to count."""
     short = board_stub.figures(frequency={"count": 3, "per_day": 1.5, "per_week": None})
     assert figures.cards(Figures.model_validate(short))[0].value == "1.50 a day"
+    rare = board_stub.figures(frequency={"count": 1, "per_day": 1 / 365, "per_week": 0.0})
+    assert "1 deployment, less than 0.01 a day" in figures.cards(Figures.model_validate(rare))[0].detail

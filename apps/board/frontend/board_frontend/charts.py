@@ -17,6 +17,7 @@ OUTCOMES = {
     "rolled back": ("triangle-left", "#c9831a"),
     "failed": ("cross", "#e5484d"),
     "running": ("diamond", "#3b82f6"),
+    "superseded": ("triangle-right", "#7d8590"),
 }
 """What became of a deployment: shape and colour."""
 
@@ -50,8 +51,8 @@ def outcome(one: Deployment) -> str:
     """One of `OUTCOMES`."""
     if one.failure or one.state == "failed":
         return "failed"
-    if one.state == "running":
-        return "running"
+    if one.state in ("running", "superseded"):
+        return one.state
     return {"rollback": "rolled back", "config": "configuration"}.get(one.kind, "deployed")
 
 

@@ -159,15 +159,17 @@ class BoardClient:
                 " Fix: give frontend and backend the same BOARD_READ_TOKEN."
             )
         if status == 404 and detail not in ("", "Not Found"):
-            return BoardUnknown(detail)
+            return BoardUnknown(_sentence(detail))
         if status == 422:
-            return BoardInvalid(detail or "The backend does not take one of the values (status 422).")
+            return BoardInvalid(
+                _sentence(detail or "the backend does not take one of the values (status 422)")
+            )
         if status == 429:
             self._paused_until = time.monotonic() + _pause(response)
             return BoardUnavailable("The backend is asked too often (status 429) and told this page to wait.")
         if status >= 500:
-            said = f": {detail}" if detail else "."
-            return BoardUnavailable(f"The backend cannot answer right now (status {status}){said}")
+            said = f": {detail}" if detail else ""
+            return BoardUnavailable(_sentence(f"The backend cannot answer right now (status {status}){said}"))
         return BoardMismatch(f"The backend refused the question (status {status}).")
 
 
@@ -178,6 +180,10 @@ def _detail(response: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         return ""
     return detail[:500] if isinstance(detail, str) else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].removesuffix('.')}."
 
 
 def _pause(response: httpx.Response) -> int:

@@ -35,11 +35,11 @@ def _frequency(figures: Figures) -> Card:
     if not frequency.count:
         value, detail = view.UNDEFINED, "No deployment went live in this time."
     elif frequency.per_week is None:
-        value = f"{view.number(frequency.per_day, 2)} a day"
+        value = _daily(frequency.per_day)
         detail = f"{_counted(frequency.count, 'deployment')}; the time is shorter than a week."
     else:
         value = f"{view.number(frequency.per_week, 1)} a week"
-        detail = f"{_counted(frequency.count, 'deployment')}, {view.number(frequency.per_day, 2)} a day"
+        detail = f"{_counted(frequency.count, 'deployment')}, {_daily(frequency.per_day)}"
     back = f"{_counted(figures.rollbacks, 'rollback')} among them"
     config = f"{_counted(figures.config_deployments, 'change')} of configuration alone not counted"
     return Card(
@@ -111,6 +111,12 @@ def _rework(figures: Figures) -> Card:
         _share(share.part, share.of, "repaired another"),
         "The part of the deployments that nobody planned: they were made to repair an earlier one.",
         "(Rollbacks + deployments with a Fixes-Deploy line) ÷ all decided deployments of images.",
+    )
+
+
+def _daily(count: float | None) -> str:
+    return (
+        "less than 0.01 a day" if count is not None and 0 < count < 0.01 else f"{view.number(count, 2)} a day"
     )
 
 

@@ -16,7 +16,14 @@ KINDS = {"Deployments": "images", "Rollbacks": "rollback", "Configuration": "con
 FAILED = "Failures"
 """What the filter offers, and how the API calls it."""
 
-TONES = {"deployed": "ok", "configuration": "none", "rolled back": "warn", "failed": "bad", "running": "busy"}
+TONES = {
+    "deployed": "ok",
+    "configuration": "none",
+    "rolled back": "warn",
+    "failed": "bad",
+    "running": "busy",
+    "superseded": "none",
+}
 
 
 def body(frame: Frame) -> None:
