@@ -229,3 +229,22 @@ def test_what_is_scraped_here_is_scraped_on_aws_under_the_same_names() -> None:
         assert all(labels == added[0] for labels in added), job["job_name"]
     kept = [step["regex"] for job in aws for step in job["relabel_configs"] if step.get("action") == "keep"]
     assert scrape.ARGOCD_TARGETS in kept and "board-backend;http" in kept
+
+
+def test_every_component_of_argo_cd_is_found_once() -> None:
+    """By the ports that the pinned manifest declares, as Kubernetes tells of them: one target a port, or one without."""
+    manifest = toolchain.share("cluster", "argocd/install.yaml").read_text()
+    workloads = [o for o in yaml.safe_load_all(manifest) if o["kind"] in ("Deployment", "StatefulSet")]
+    targets = [
+        f"{one['metadata']['name']};{port}"
+        for one in workloads
+        for container in one["spec"]["template"]["spec"]["containers"]
+        for port in [entry["containerPort"] for entry in container.get("ports", [])] or [""]
+    ]
+    assert [target for target in targets if re.fullmatch(scrape.ARGOCD_TARGETS, target)] == [
+        "argocd-applicationset-controller;8080",
+        "argocd-notifications-controller;",
+        "argocd-repo-server;8084",
+        "argocd-server;8083",
+        "argocd-application-controller;8082",
+    ]

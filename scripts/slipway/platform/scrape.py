@@ -12,9 +12,9 @@ from slipway.platform import config
 _INTERVAL = "15s"
 ARGOCD_TARGETS = (
     "argocd-(application-controller;8082|repo-server;8084|server;8083"
-    "|applicationset-controller;8080|notifications-controller;9001)"
+    "|applicationset-controller;8080|notifications-controller;)"
 )
-"""Name and metrics port of each component."""
+"""Name and metrics port of each component; the notifications controller declares none, so Kubernetes tells of none."""
 KEPT = {
     "kubernetes": ("apiserver_request_total",),
     "kubelet": (
@@ -106,6 +106,9 @@ def _cluster(state: Path, token: Path) -> list[dict]:
                     "pod_container_port_number",
                 ),
                 _copy("pod_label_app_kubernetes_io_name", "component") | {"regex": "argocd-(.+)"},
+                _from("pod_label_app_kubernetes_io_name", "pod_ip")
+                | {"regex": "argocd-notifications-controller;(.+)"}
+                | {"target_label": "__address__", "replacement": "$1:9001"},
             ],
         },
         {
