@@ -28,7 +28,7 @@ class _Passing(Exception):
 def check_api(url: str) -> str:
     """`url` without a slash at its end; raises `InvalidInput` unless credentials are safe with it.
 
-    Plain HTTP is for this machine and private addresses only.
+    Plain HTTP is for this machine, private addresses and Services of the cluster only.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -46,7 +46,7 @@ def _is_private(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith((".svc", ".svc.cluster.local"))
 
 
 class Rest:

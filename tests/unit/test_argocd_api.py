@@ -130,3 +130,23 @@ def test_C22_missing_settings_are_named(monkeypatch):
     assert "https://argocd.example/api/v1" in str(open_argocd("argocd.example")._rest._client.base_url)
     with pytest.raises(InvalidInput, match="unencrypted"):
         open_argocd("http://argocd.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("argocd-server.argocd.svc", True),
+        ("argocd-server.argocd.svc.cluster.local", True),
+        ("10.250.1.2:30080", True),
+        ("argocd.svc.example.com", False),
+        ("8.8.8.8", False),
+    ],
+)
+def test_a_token_goes_unencrypted_only_where_nobody_outside_listens(host, told, monkeypatch):
+    """A Service of the cluster and a private address; a public name that looks like one is refused."""
+    monkeypatch.setenv("ARGOCD_AUTH_TOKEN", TOKEN)
+    if told:
+        assert open_argocd(f"http://{host}")
+    else:
+        with pytest.raises(InvalidInput, match="unencrypted"):
+            open_argocd(f"http://{host}")
