@@ -10,7 +10,9 @@ import alert_cases
 import pytest
 import yaml
 from alert_cases import CASES, Case
-from slipway import toolchain
+from slipway import paths, toolchain
+from slipway.live.verdict import FAILED
+from slipway.live.verdict import RUNBOOKS as RUNBOOKS_OF_LIVE
 from slipway.platform import config, monitoring, scrape
 from slipway.proc import run
 
@@ -107,6 +109,15 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     sections = re.findall(r"^## (\w+)$", RUNBOOKS, re.MULTILINE)
     assert len(sections) == len(set(sections))
     assert set(sections) == set(ALERTS)
+
+
+def test_slipway_live_names_a_runbook_for_every_failure() -> None:
+    """And it leads to a section that is there."""
+    assert set(RUNBOOKS_OF_LIVE) == set(FAILED)
+    for runbook in RUNBOOKS_OF_LIVE.values():
+        file, _, section = runbook.partition("#")
+        assert paths.CHECKOUT / file == FOLDER / "README.md"
+        assert section in {name.lower() for name in ALERTS}
 
 
 @pytest.mark.parametrize("name", [n for n in ALERTS if n not in ("Watchdog", "CertificateAlmostExpired")])

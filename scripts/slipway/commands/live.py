@@ -104,5 +104,6 @@ def _line(one: Verdict) -> str:
     where = f"{one.environment}/{one.app}".strip("/") or "nowhere"
     since = f" since {one.since:%Y-%m-%d %H:%M:%S} UTC" if one.since else ""
     fix = f"\n    next: {one.fix}" if one.fix else ""
+    runbook = f"\n    runbook: {one.runbook}" if one.runbook else ""
     head = click.style(f"{sign} {where}: {one.state}", fg=colour)
-    return f"{head}{since}: {printable(one.text)}{fix}"
+    return f"{head}{since}: {printable(one.text)}{fix}{runbook}"

@@ -17,6 +17,13 @@ STOPPED = ("blocked", "held", "superseded", "confirmation", "not-this-image")
 COMING = ("waiting", "rolling", "not-there", "not-built")
 """States: there; wrong, until somebody mends it; stopped, until somebody lets it go on; may still come by itself."""
 
+RUNBOOKS = {
+    "render-failed": "argocd/monitoring/README.md#argocdcannotrender",
+    "sync-failed": "argocd/monitoring/README.md#argocdsyncfailed",
+    "degraded": "argocd/monitoring/README.md#argocddegraded",
+}
+"""What to do about each failure: a section of the deploy repository."""
+
 _SHA = re.compile(r"[0-9a-f]{40}")
 _RETRY = re.compile(r"Retrying attempt #(\d+)")
 """How Argo CD says that a sync failed and is tried again; the first failure may pass by itself."""
@@ -42,11 +49,16 @@ class Verdict:
         """Whether waiting alone changes nothing."""
         return self.state not in COMING
 
+    @property
+    def runbook(self) -> str | None:
+        """Where the deploy repository says what to do about it."""
+        return RUNBOOKS.get(self.state)
+
     def as_dict(self) -> dict[str, object]:
         """The same for `--json`."""
         plain = asdict(self)
         times = {key: plain[key] and plain[key].isoformat() for key in ("since", "until")}
-        return plain | times | {"pods": [asdict(pod) for pod in self.pods]}
+        return plain | times | {"pods": [asdict(pod) for pod in self.pods], "runbook": self.runbook}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from slipway.platform import argocd, config
+from slipway.platform import argocd, config, monitoring
 from slipway.platform.forge import ADMIN, BOT, PEOPLE
 from slipway.platform.groundwork import BOARD_READ
 from slipway.platform.supervisor import Supervisor
@@ -29,6 +30,8 @@ class Status:
     users: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     serving: dict[str, dict] = field(default_factory=dict)
+    alerts: list[monitoring.Alert] | None = None
+    """What fires; None when Alertmanager does not answer."""
 
 
 def read(state: Path) -> Status:
@@ -52,6 +55,7 @@ def read(state: Path) -> Status:
         serving={
             name.removeprefix("slipway-"): _version(port) for name, port in config.BALANCER_PORTS.items()
         },
+        alerts=monitoring.firing(),
     )
 
 
@@ -67,6 +71,8 @@ def addresses(state: Path) -> dict[str, str]:
         "pipeline": f"http://{config.HOST}:{config.PIPELINE_PORT}/builds",
         "gate": f"http://{config.HOST}:{config.GATE_PORT}/builds",
         "registry": config.REGISTRY_URL,
+        "Prometheus (API)": config.PROMETHEUS_URL,
+        "Alertmanager": config.ALERTMANAGER_URL,
         "AWS API": config.AWS_URL,
         "kubeconfig": str(state / "kubeconfig"),
     }
@@ -103,8 +109,21 @@ def show(status: Status, console: Console) -> None:
     console.print("Bearer tokens that can only read; the token is in the file:")
     for name, file in status.tokens.items():
         console.print(f"  {name:<14} {file}", soft_wrap=True)
+    _show_alerts(status.alerts, console)
     down = sorted(name for name, word in status.processes.items() if word != "running")
     console.print(f"[red]not running: {', '.join(down)}[/red]" if down else "All processes run.")
+
+
+def _show_alerts(alerts: list[monitoring.Alert] | None, console: Console) -> None:
+    if alerts is None:
+        console.print("[red]Alertmanager does not answer: it is not known what fires[/red]")
+        return
+    for alert in alerts:
+        style = "red" if alert.severity == "critical" else "yellow"
+        console.print(f"[{style}]{alert.severity}[/{style}] {alert.name}: {escape(alert.summary)}")
+        console.print(f"  {alert.runbook}", soft_wrap=True)
+    if not alerts:
+        console.print("No alert fires.")
 
 
 def as_json(status: Status) -> str:

@@ -29,6 +29,7 @@ from slipway.platform import (
     groundwork,
     images,
     loadbalancer,
+    monitoring,
     network,
     node,
     pipeline,
@@ -79,12 +80,15 @@ class Up:
             self._services()
             forge = beside.submit(self._forge)
             delivered = beside.submit(self._hand_in, forge, scanners, base, deliver)
+            watchers = [beside.submit(self._build, group) for group in monitoring.GROUPS]
             if not self.external:
                 self._node()
             forge.result()
             self._cluster()
             delivered.result()
             renderer.result()
+            for watcher in watchers:
+                watcher.result()
             if deliver:
                 self._serve()
 
@@ -128,6 +132,7 @@ class Up:
             self.forge.prepare()
             pipeline.prepare(self.state, self.forge, self.secrets)
             pipeline.prepare_gate(self.state, self.forge, self.secrets)
+            monitoring.prepare(self.state)
             embedded = not self.external or self.node.initialised()
             if embedded:
                 if not self.node.initialised():
@@ -139,6 +144,7 @@ class Up:
                 self.forge.program(),
                 *_balancer(self.state),
                 *pipeline.programs(self.state),
+                *([] if self.external else monitoring.programs(self.state)),
             ]
             os.environ[MARK] = str(self.state)
             self.supervisor.start(programs)
@@ -180,6 +186,8 @@ class Up:
                 step.note("nothing changed")
                 return
             groundwork.apply(self.cluster, self.state)
+            if not self.external:
+                monitoring.admit(self.cluster, self.state)
             crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
             loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
@@ -241,9 +249,10 @@ class Up:
 def _balancer(state: Path) -> list[Program]:
     """The AWS API, and the data plane that drives HAProxy from what the controller writes there."""
     python = [PYTHON, "-m"]
+    metrics = ["--metrics-port", str(config.BALANCER_METRICS_PORT)]
     return [
         Program("aws", [*python, "slipway.platform.aws", "--state", state]),
-        Program("alb", [*python, "slipway.platform.alb", "--state", state]),
+        Program("alb", [*python, "slipway.platform.alb", "--state", state, *metrics]),
     ]
 
 
