@@ -36,3 +36,5 @@ def configure(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Alembic says hello at each step, and at each readiness probe, which reads the revision.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Argo CD and registries are asked all the time; what fails is told by whoever asked.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
