@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import synth
 from slipway import paths
 from slipway.proc import run
 
-OFFLINE = ("unshare", "--map-root-user", "--net")
+OFFLINE = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
 """In a network namespace of its own, where not even loopback is up."""
 SYNTHESIS = """
 import pathlib, sys, synth

@@ -40,12 +40,11 @@ def environment() -> Path:
     home = paths.cache() / "cdk" / hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:20]
     with alone(home):
         if not (home / "installed").is_file():
-            uv = paths.PYTHON.with_name("uv")
             shutil.rmtree(home, ignore_errors=True)
-            run([uv, "venv", "--quiet", "--python", paths.PYTHON, home])
-            install = ["install", "--quiet", "--require-hashes", "--requirements", LOCK]
+            run([paths.PYTHON, "-m", "venv", home])
+            install = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", LOCK]
             fix = "the package registry must be reachable; run the command again"
-            run([uv, "pip", *install, "--python", home / "bin" / "python"], timeout=900, fix=fix)
+            run([home / "bin" / "python", "-m", "pip", *install], timeout=900, fix=fix)
             (home / "installed").touch()
     return home / "bin" / "python"
 
