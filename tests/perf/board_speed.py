@@ -321,9 +321,10 @@ def _events(story: Story, message: str) -> Iterator[bytes]:
     for one in cycle(story.deliveries[-500:]):
         _told += 1
         now = datetime.now(UTC).isoformat()
+        app = one.applications[_told % len(one.applications)]
         yield json.dumps({
-            "event": "on-deployed", "application": one.application, "environment": ENVIRONMENTS[_told % 3],
-            "revision": one.revisions[_told % 3], "images": [str(one.image)], "sync": "Synced", "health": "Healthy",
+            "event": "on-deployed", "application": app, "environment": ENVIRONMENTS[_told % 3],
+            "revision": one.revisions[_told % 3], "images": [str(one.image(app))], "sync": "Synced", "health": "Healthy",
             "message": f"{message} {_told}", "started_at": now, "finished_at": now, "health_changed_at": now,
         }).encode()  # fmt: skip
 

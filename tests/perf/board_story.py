@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
@@ -18,54 +18,59 @@ from tests.cli.bump_lab import HOST, git
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 YEAR = timedelta(days=360)
+TEAM = 5
+"""Applications that one team builds from one commit and delivers together."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One build of one application, and its deploy commit in each environment; times are UTC."""
+    """What one commit of a team brought: its deploy commit in each environment; times are UTC."""
 
-    application: str
+    applications: tuple[str, ...]
     commit: str
     revisions: tuple[str, ...]
     begun: datetime
 
-    @property
-    def image(self) -> Reference:
+    def image(self, application: str) -> Reference:
         """What was built."""
-        name = f"{HOST}/slipway/{self.application}"
-        return Reference(
-            name, f"main-{self.commit[:7]}", f"sha256:{sha256(self.commit.encode()).hexdigest()}"
-        )
+        digest = sha256(f"{self.commit} {application}".encode()).hexdigest()
+        return Reference(f"{HOST}/slipway/{application}", f"main-{self.commit[:7]}", f"sha256:{digest}")
 
 
 class Story:
-    """Deliveries of `apps` applications until there are `facts` facts, with both repositories below `folder`."""
+    """Deliveries of `apps` applications until there are `facts` facts, with both repositories below `folder`.
+
+    Every commit of the one source repository is delivered by the team that wrote it, to one environment after the
+    other; so each delivery also brings what other teams committed in between.
+    """
 
     def __init__(self, folder: Path, apps: int, facts: int):
         self.apps = [f"app-{number:02}" for number in range(apps)]
         self.source, self.deploy = folder / "source.git", folder / "deploy.git"
         self._wanted = facts
         # Two facts of each deployment at least, since a failed one has two as well.
+        self.teams = [tuple(self.apps[first : first + TEAM]) for first in range(0, apps, TEAM)]
         rounds = facts // (len(ENVIRONMENTS) * 2 * apps) + 1
-        self.deliveries = self._delivered(rounds * apps)
+        self.deliveries = self._delivered(rounds * len(self.teams))
 
     def _delivered(self, count: int) -> list[Delivery]:
         begin, step = datetime.now(UTC).replace(microsecond=0) - YEAR, YEAR / count
         moments = [begin + timedelta(seconds=int(step.total_seconds() * number)) for number in range(count)]
-        apps = [self.apps[number % len(self.apps)] for number in range(count)]
-        commits = _imported(self.source, self._pushed(apps, moments), count)
-        bumps = _imported(self.deploy, self._bumped(apps, moments, commits), count * 3 + 1)[1:]
+        teams = [self.teams[number % len(self.teams)] for number in range(count)]
+        commits = _imported(self.source, self._pushed(teams, moments), count)
+        deliveries = [Delivery(team, commits[n], (), moments[n]) for n, team in enumerate(teams)]
+        bumps = _imported(self.deploy, self._bumped(deliveries), count * len(ENVIRONMENTS) + 1)[1:]
         return [
-            Delivery(app, commits[n], tuple(bumps[n * 3 : n * 3 + 3]), moments[n])
-            for n, app in enumerate(apps)
+            replace(one, revisions=tuple(bumps[n * len(ENVIRONMENTS) : (n + 1) * len(ENVIRONMENTS)]))
+            for n, one in enumerate(deliveries)
         ]
 
     @staticmethod
-    def _pushed(apps: list[str], moments: list[datetime]) -> Iterator[bytes]:
-        for number, (app, moment) in enumerate(zip(apps, moments, strict=True)):
-            yield _commit(number, moment, f"{app}: change {number}", {f"apps/{app}.txt": str(number)})
+    def _pushed(teams: list[tuple[str, ...]], moments: list[datetime]) -> Iterator[bytes]:
+        for number, (team, moment) in enumerate(zip(teams, moments, strict=True)):
+            yield _commit(number, moment, f"{team[0]}: change {number}", {f"apps/{team[0]}.txt": str(number)})
 
-    def _bumped(self, apps: list[str], moments: list[datetime], commits: list[str]) -> Iterator[bytes]:
+    def _bumped(self, deliveries: list[Delivery]) -> Iterator[bytes]:
         files = {}
         for order, env in enumerate(ENVIRONMENTS, 1):
             before = f"from: {ENVIRONMENTS[order - 2]}\n" if order > 1 else ""
@@ -73,19 +78,20 @@ class Story:
                 f"name: {env}\norder: {order}\n{before}delivery: direct\n"
             )
             files |= {f"overlays/{env}/{app}/kustomization.yaml": "images: []\n" for app in self.apps}
-        yield _commit(0, moments[0], "first", files)
-        number = 0
-        for app, moment, commit in zip(apps, moments, commits, strict=True):
-            image = Delivery(app, commit, (), moment).image
-            body = f'images:\n- name: {image.name}\n  newTag: "{image.tag}"\n  digest: "{image.digest}"\n'
+        yield _commit(0, deliveries[0].begun, "first", files)
+        for number, one in enumerate(deliveries):
             for later, env in enumerate(ENVIRONMENTS):
-                number += 1
-                trailers = (
-                    f"Image: {image.name}:{image.tag}\nDigest: {image.digest}\nSource-Commit: {commit}\n"
-                )
-                message = f"{env}: {app} {image.tag}\n\n{trailers}Previous: {env}/{app} {image.tag}\n"
-                moment_ = moment + timedelta(minutes=5 + 20 * later)
-                yield _commit(number, moment_, message, {f"overlays/{env}/{app}/kustomization.yaml": body})
+                moment = one.begun + timedelta(minutes=5 + 20 * later)
+                told, changed = "", {}
+                for app in one.applications:
+                    image = one.image(app)
+                    told += f"Image: {image.name}:{image.tag}\nDigest: {image.digest}\nSource-Commit: {one.commit}\n"
+                    told += f"Previous: {env}/{app} {image.tag}\n"
+                    changed[f"overlays/{env}/{app}/kustomization.yaml"] = (
+                        f'images:\n- name: {image.name}\n  newTag: "{image.tag}"\n  digest: "{image.digest}"\n'
+                    )
+                mark = number * len(ENVIRONMENTS) + later + 1
+                yield _commit(mark, moment, f"{env}: {', '.join(one.applications)}\n\n{told}", changed)
 
     def facts(self) -> Iterator[Fact]:
         """What Argo CD would have reported, as many as were asked for."""
@@ -94,24 +100,21 @@ class Story:
 
 
 def _reported(one: Delivery) -> Iterator[Fact]:
+    """Of twenty syncs one fails, and after one the application is degraded for five minutes."""
     for later, env in enumerate(ENVIRONMENTS):
         revision, began = one.revisions[later], one.begun + timedelta(minutes=6 + 20 * later)
         number = int(revision[:8], 16)
-
-        def fact(event: str, seconds: int, health: str, env=env, revision=revision, began=began) -> Fact:
-            at = began + timedelta(seconds=seconds)
-            return Fact(
-                event, one.application, env, revision, at, began, (one.image,), "Synced", health, "told"
-            )
-
-        yield fact(RUNNING, 0, "Progressing")
+        story = [(RUNNING, 0, "Progressing")]
         if number % 20 == 0:
-            yield fact(SYNC_FAILED, 20, "Healthy")
-            continue
-        yield fact(DEPLOYED, 45, "Healthy")
+            story += [(SYNC_FAILED, 20, "Healthy")]
+        else:
+            story += [(DEPLOYED, 45, "Healthy")]
         if number % 20 == 1:
-            yield fact(DEGRADED, 300, "Degraded")
-            yield fact(DEPLOYED, 600, "Healthy")
+            story += [(DEGRADED, 300, "Degraded"), (DEPLOYED, 600, "Healthy")]
+        for app in one.applications:
+            for event, seconds, health in story:
+                moment, images = began + timedelta(seconds=seconds), (one.image(app),)
+                yield Fact(event, app, env, revision, moment, began, images, "Synced", health, "told")
 
 
 def _commit(number: int, moment: datetime, message: str, files: dict[str, str]) -> bytes:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from slipway.dora.events import DEGRADED, DEPLOYED, SYNC_FAILED, Fact
-from slipway.dora.history import DeployHistory, Evidence, SourceHistory, first_bumps, sources
+from slipway.dora.history import DeployHistory, Evidence, SourceHistory, first_bumps
 from slipway.dora.images import commit_of, fingerprint, settle
 from slipway.registry.references import NOTHING, Reference
 
@@ -26,21 +26,51 @@ STAGES = ("build", "queue", "review", "argocd", "rollout")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A source commit's way to an environment; `seconds` are those of each of `STAGES`.
+    """A source commit's way to an environment. There may be millions: they share what is of their deployment.
 
-    `skewed` when the clocks disagreed, so that a stage would have ended before it began: it counts as 0 s.
+    `built` is when the first bump that has it was written; `rest` when the change for this environment was written,
+    and merged, and when its sync began, and it was live. What is not known is None.
     """
 
     commit: str
     committed: datetime
-    live: datetime
-    seconds: tuple[float, ...]
-    skewed: bool = False
+    built: datetime | None
+    rest: tuple[datetime | None, datetime | None, datetime, datetime]
+
+    @property
+    def live(self) -> datetime:
+        """When the environment had it."""
+        return self.rest[-1]
 
     @property
     def lead(self) -> float:
         """Seconds from commit to live."""
-        return sum(self.seconds)
+        return max(0.0, (self.live - self.committed).total_seconds())
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Those of each of `STAGES`."""
+        return self.stages()[0]
+
+    @property
+    def skewed(self) -> bool:
+        """Whether the clocks disagreed."""
+        return self.stages()[1]
+
+    def stages(self) -> tuple[tuple[float, ...], bool]:
+        """Seconds of each of `STAGES`, and whether one would have ended before it began, which counts as 0 s.
+
+        A border that is not known ends a stage of no length.
+        """
+        begin, end = self.committed, self.live
+        seconds, at, skewed = [], min(begin, end), begin > end
+        for border in (self.built, *self.rest):
+            moment = border or at
+            skewed |= moment < at or moment > end
+            moment = min(max(moment, at), end)
+            seconds.append((moment - at).total_seconds())
+            at = moment
+        return tuple(seconds), skewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +325,12 @@ def _with_changes(made: list[Attempt], groups: Sequence[_Group], histories: Hist
             continue
         changes = []
         for sha, written, arrived in origins:
+            rest = (written, arrived, attempt.started, attempt.live)
             for commit in source.reach(sha, running):
                 running.add(commit.sha)
-                if len(commit.parents) < 2 and not group.first:
+                if not commit.is_merge and not group.first:
                     built = histories.first.get(commit.sha)
-                    times = (commit.committed, built, written, arrived, attempt.started, attempt.live)
-                    changes.append(_change(commit.sha, times))
+                    changes.append(Change(commit.sha, commit.committed, built, rest))
         # Walking begins at the newest; a reader begins with what waited longest.
         changes.sort(key=lambda one: (one.committed, one.commit))
         found.append(replace(attempt, changes=tuple(changes), unknown=unknown))
@@ -311,24 +341,10 @@ def _origins(
     attempt: Attempt, group: _Group, source: SourceHistory
 ) -> tuple[list[tuple[str, datetime | None, datetime | None]], int]:
     """(source commit, change written, change merged) of what an attempt brought, oldest first, and how many are unknown."""
-    where = f"{attempt.environment}/{attempt.application}"
     told: list[tuple[str, datetime | None, datetime | None]] = []
     for change in group.evidence.images if group.evidence else ():
-        told += [(sha, change.commit.authored, change.arrived) for sha in sources(change.commit, where)]
+        told += [(sha, change.commit.authored, change.arrived) for sha in change.sources]
     if not told and attempt.kind in ("images", "rollback"):
         told = [(commit, None, None) for commit in dict.fromkeys(map(commit_of, attempt.images)) if commit]
     known = [(full, *rest) for sha, *rest in told if (full := source.find(sha))]
     return known, len({sha for sha, *_ in told}) - len({sha for sha, *_ in known})
-
-
-def _change(sha: str, times: Sequence[datetime | None]) -> Change:
-    """`times` are the borders of the stages; one that is not known ends a stage of no length."""
-    begin, end = times[0], times[-1]
-    seconds, at, skewed = [], min(begin, end), begin > end
-    for border in times[1:]:
-        moment = border or at
-        skewed |= moment < at or moment > end
-        moment = min(max(moment, at), end)
-        seconds.append((moment - at).total_seconds())
-        at = moment
-    return Change(sha, begin, end, tuple(seconds), skewed)

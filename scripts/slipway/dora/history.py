@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from slipway.git.commits import DatedCommit
-from slipway.writing.lineage import changed_everywhere, changed_images, parse_trailers, trailer_pairs
+from slipway.writing.lineage import Build, changed_everywhere, parse_trailers, trailer_pairs
 from slipway.writing.past import GOAL, Step, line
 
 FIXES = "Fixes-Deploy"
@@ -25,13 +25,15 @@ _REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,40})\b")
 class Brought:
     """A commit that changed the images of one place. `arrived` is when the branch got it, UTC.
 
-    `undoes` are the commits whose effect it took back; `is_back` when it returned to earlier images.
+    `undoes` are the commits whose effect it took back; `is_back` when it returned to earlier images. `sources` are
+    the source commits of the images that it names.
     """
 
     commit: DatedCommit
     arrived: datetime
     is_back: bool
     undoes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ class DeployHistory:
         """What a commit did to the images of each place; what it reverts is older, and known already."""
         if places := changed_everywhere(commit.message):
             goal = any(key == GOAL for key, _ in trailer_pairs(commit.message))
-            return {where: Brought(commit, arrived, goal) for where in places}
+            builds = [build for build in parse_trailers(commit.message) if build.revision]
+            return {
+                where: Brought(commit, arrived, goal, sources=_sources(builds, names))
+                for where, names in places.items()
+            }
         found = _REVERT.search(commit.message)
         undone = self.find(found[1]) if found else None
         if not undone:
@@ -232,11 +238,9 @@ class SourceHistory:
         return only[1], only[2]
 
 
-def sources(commit: DatedCommit, where: str) -> list[str]:
-    """The source commits of the images that a deploy commit brought to a place."""
-    names = changed_images(commit.message, where)
-    found = (b.revision for b in parse_trailers(commit.message) if b.reference.name in names and b.revision)
-    return list(dict.fromkeys(found))
+def _sources(builds: Sequence[Build], names: Collection[str]) -> tuple[str, ...]:
+    """The source commits of the images of these names."""
+    return tuple(dict.fromkeys(b.revision for b in builds if b.reference.name in names and b.revision))
 
 
 def first_bumps(deploy: DeployHistory, source: SourceHistory) -> dict[str, datetime]:

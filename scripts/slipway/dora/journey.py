@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from slipway.dora.attempts import Attempt, Change, Histories
-from slipway.dora.history import Brought, sources
+from slipway.dora.history import Brought
 
 STATIONS = ("committed", "built", "written", "merged", "synced", "live")
 
@@ -60,7 +60,7 @@ def _first(commit: str, where: str, histories: Histories) -> Brought | None:
         return None
     known: set[str] = set()
     for brought in histories.deploy.brought(where):
-        for revision in sources(brought.commit, where):
+        for revision in brought.sources:
             reached = {one.sha for one in histories.source.reach(revision, known)}
             if commit in reached:
                 return brought

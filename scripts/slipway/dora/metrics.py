@@ -167,14 +167,12 @@ def _frequency(moments: Sequence[datetime], since: datetime, until: datetime) ->
 
 def _lead_time(live: Sequence[Attempt]) -> LeadTime:
     changes = [change for one in live for change in one.changes]
-    stages = [
-        Stage(name=name, **_spread([change.seconds[n] for change in changes]))
-        for n, name in enumerate(STAGES)
-    ]
+    told = [change.stages() for change in changes]
+    stages = [Stage(name=name, **_spread([one[n] for one, _ in told])) for n, name in enumerate(STAGES)]
     return LeadTime(
         **_spread([change.lead for change in changes]),
         commits=len(changes),
-        skewed=sum(change.skewed for change in changes),
+        skewed=sum(skewed for _, skewed in told),
         unknown=sum(one.unknown for one in live),
         stages=stages,
     )

@@ -79,8 +79,10 @@ async def read_deployments(
             and (until is None or row.at < until)
         )
 
+    rows = snapshot.newest_first(before, environment, application)
+
     def make() -> Deployments:
-        found = list(islice(filter(fits, snapshot.newest_first(before)), limit + 1))
+        found = list(islice(filter(fits, rows), limit + 1))
         more = _cursor(found[limit - 1]) if len(found) > limit else None
         items = [view.deployment(row, snapshot, request.app.state.addresses) for row in found[:limit]]
         return Deployments(items=items, next=more)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from slipway.dora.attempts import Attempt, Histories, attempts
 from slipway.dora.events import Fact
@@ -34,6 +35,10 @@ OVERLAP = 30.0
 
 _MANY = 5000
 """Facts after which what was made is taken out of the garbage collector's sight, which would stop everything."""
+
+
+_POSITION = attrgetter("position")
+_LAST = attrgetter("at", "started", "event", "health", "sync", "message")
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ class Model:
     def _recompute(self, key: Key) -> None:
         facts = self._facts[key]
         made = attempts(facts, self._histories)
-        last = max(facts, key=lambda fact: (fact.at, fact.started, fact.event, fact.identity))
+        last = max(facts, key=_LAST)
         begin = min(fact.at for fact in facts)
         self._standings[key] = Standing(made, tuple(facts), begin, last.health, last.sync)
         known = self._source is not None and all(fact.revision in self._deploy for fact in facts)
@@ -214,13 +219,14 @@ class Model:
             self._incomplete.discard(key)
         else:
             self._incomplete.add(key)
-        self._rows[key] = [_row(attempt, number) for number, attempt in enumerate(made)]
+        rows = (_row(attempt, number) for number, attempt in enumerate(made))
+        self._rows[key] = sorted(rows, key=_POSITION)
 
     def _arrange(self, changed: set[Key]) -> None:
         """Put the rows of the changed places in order among all others."""
         new = [row for key in changed for row in self._rows[key]]
         kept = [r for r in self._all if (r.attempt.environment, r.attempt.application) not in changed]
-        self._all = sorted(kept + new, key=lambda row: (row.at, row.id))
+        self._all = sorted(kept + new, key=_POSITION)
         for environment in {environment for environment, _ in changed}:
             every = (row.attempt for row in self._all if row.attempt.environment == environment)
             self._decided[environment] = sorted((a for a in every if a.decided), key=lambda a: a.decided)
@@ -237,6 +243,7 @@ class Model:
         self.snapshot = Snapshot(
             standings=dict(self._standings),
             rows=self._all,
+            placed=dict(self._rows),
             decided=dict(self._decided),
             histories=self._histories,
             tip=self._tip,
@@ -251,4 +258,4 @@ class Model:
 def _row(attempt: Attempt, number: int) -> Row:
     place = (attempt.environment, attempt.application, attempt.revision, attempt.started.isoformat())
     identity = hashlib.sha256("/".join(place).encode()).hexdigest()[:16]
-    return Row(attempt.decided or attempt.started, identity, number, attempt)
+    return Row((attempt.decided or attempt.started, identity), number, attempt)

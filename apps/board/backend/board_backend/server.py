@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -11,6 +13,9 @@ from board_backend.settings import Settings
 KEEP_ALIVE = 90
 """Seconds an idle connection stays open; longer than any load balancer in front keeps it (an ALB: 60 by default),
 so that the balancer never sends a request into a connection that is being closed here."""
+
+SWITCH = 0.0005
+"""Seconds for which a thread that computes keeps those waiting that answer."""
 
 GRACEFUL_SHUTDOWN = 15
 """Seconds that requests under way may take after SIGTERM."""
@@ -38,6 +43,7 @@ def config(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
 
 def serve(settings: Settings, *, host: str, port: int) -> int:
     """Answer until SIGTERM, then finish what is under way; 0 after a start that worked."""
+    sys.setswitchinterval(SWITCH)
     server = uvicorn.Server(config(create_app(settings), host=host, port=port))
     server.run()
     return 0 if server.started else 3

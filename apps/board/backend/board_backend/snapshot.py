@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 
 from slipway.dora.attempts import Attempt, Histories
 from slipway.dora.events import Fact
@@ -21,12 +22,21 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An attempt where it stands among all; `number` is its place among those of `key`, oldest first."""
+    """An attempt where it stands among all, by time and id; `number` is its place among those of its own, oldest first."""
 
-    at: datetime
-    id: str
+    position: tuple[datetime, str]
     number: int
     attempt: Attempt
+
+    @property
+    def at(self) -> datetime:
+        """When it went live, or else failed, or else began."""
+        return self.position[0]
+
+    @property
+    def id(self) -> str:
+        """What it is called."""
+        return self.position[1]
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`rows` are the oldest first, `decided` those that count for figures, by environment and in their order."""
+    """`rows` are the oldest first, `placed` the same by place, `decided` those that count for figures, by environment and in their order."""
 
     standings: Mapping[Key, Standing]
     rows: Sequence[Row]
+    placed: Mapping[Key, Sequence[Row]]
     decided: Mapping[str, Sequence[Attempt]]
     histories: Histories
     tip: DeployTip | None
@@ -61,12 +72,18 @@ class Snapshot:
     """The freezes that hold, by environment."""
     kept: Kept = field(default_factory=lambda: Kept())
 
-    def newest_first(self, before: tuple[datetime, str] | None) -> Iterator[Row]:
-        """The rows before a position, or all."""
-        end = len(self.rows)
-        if before is not None:
-            end = bisect_left(self.rows, before, key=lambda row: (row.at, row.id))
-        return (self.rows[n] for n in range(end - 1, -1, -1))
+    def newest_first(
+        self,
+        before: tuple[datetime, str] | None,
+        environment: str | None = None,
+        application: str | None = None,
+    ) -> Iterator[Row]:
+        """The rows before a position, or all; of one place where it is given whole, else of every place."""
+        rows = self.rows
+        if environment and application:
+            rows = self.placed.get((environment, application), ())
+        end = len(rows) if before is None else bisect_left(rows, before, key=attrgetter("position"))
+        return (rows[n] for n in range(end - 1, -1, -1))
 
     def decided_between(self, environment: str, since: datetime, until: datetime) -> Sequence[Attempt]:
         """The attempts of an environment that are counted in a time."""
