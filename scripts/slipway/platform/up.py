@@ -91,6 +91,8 @@ class Up:
                 watcher.result()
             if deliver:
                 self._serve()
+            if not self.external:
+                self._watch()
 
     @cached_property
     def settings(self) -> str:
@@ -186,8 +188,6 @@ class Up:
                 step.note("nothing changed")
                 return
             groundwork.apply(self.cluster, self.state)
-            if not self.external:
-                monitoring.admit(self.cluster, self.state)
             crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
             loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
@@ -232,6 +232,12 @@ class Up:
                 argocd.deploy(self.cluster)
                 self.cluster.remember("deployed", self.settings)
             delivery.wait_served(step.advance)
+
+    def _watch(self) -> None:
+        """Let Prometheus in; only now, or it would report that what is not there yet does not answer."""
+        if not self.cluster.remembers("watched", self.settings):
+            monitoring.admit(self.cluster, self.state)
+            self.cluster.remember("watched", self.settings)
 
     def _publish(self, half: str, user: str) -> dict:
         """What a user would do: `slipway pair publish`, with that user's login in the environment."""
