@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import board_stub
+import httpx
 import pytest
 from board_frontend.shell import SCREENS
 from board_pages import PAGES, address, chromium, usable, visit, walk, watch
@@ -19,10 +21,11 @@ from playwright.sync_api import Browser, Page
 OUTPUT = Path("out/screenshots/board")
 _NOTE_CHANGES = """() => {
     window.changes = []
-    new MutationObserver(all => all.forEach(one => {
-        const dim = one.type === 'attributes' && getComputedStyle(one.target).opacity < 1
-        if (one.type !== 'attributes' || dim) window.changes.push(`${one.type} of ${one.target.className}`)
-    })).observe(document.querySelector('.stMain'), {subtree: true, childList: true, characterData: true, attributes: true})
+    const page = document.querySelector('.stMain')
+    new MutationObserver(all => all.forEach(one => window.changes.push(`${one.type} of ${one.target.className}`)))
+        .observe(page, {subtree: true, childList: true, characterData: true})
+    setInterval(() => page.querySelectorAll('[data-stale=true]').forEach(one =>
+        getComputedStyle(one).opacity < 1 && window.changes.push(`dimmed: ${one.className}`)), 50)
 }"""
 CHANGE = {"change": {"change": "359bf6a"}}
 
@@ -222,9 +225,11 @@ def test_every_page_works_below_a_base_path(browser, board):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_renewal_that_brings_nothing_new_moves_nothing(opened, board, name):
-    """No part of the page is put anew, and none is dimmed, while it asks."""
+    """No part of the page is put anew, and none is dimmed, while it waits for the answer."""
+    board[0].delay = 0.8
     page = opened(board[1].url, name, CHANGE.get(name))
-    page.wait_for_timeout(2_500)
+    # The first renewal takes the places of the skeletons away.
+    page.wait_for_timeout(6_000)
     page.evaluate(_NOTE_CHANGES)
     page.wait_for_timeout(4_500)
     assert page.evaluate("window.changes") == []
@@ -283,6 +288,40 @@ def test_what_is_chosen_is_in_the_address_and_shows_the_same_to_others(opened, b
     other.get_by_text(said).wait_for(timeout=5_000)
     assert other.get_by_role("searchbox", name="Application").input_value() == "sho"
     assert sorted(urlsplit(other.url).query.split("&")) == sorted(urlsplit(page.url).query.split("&"))
+
+
+def test_what_was_chosen_is_kept_on_the_next_page_where_that_offers_it(opened, board):
+    """And is no mistake of the reader where it does not."""
+    page = opened(board[1].url, "timeline")
+    page.get_by_role("combobox", name="Environment").click()
+    page.get_by_role("option", name="staging").click()
+    page.wait_for_url("**environment=staging**")
+    page.get_by_role("link", name="DORA", exact=True).click()
+    usable(page, "dora")
+    chosen = page.get_by_role("combobox", name="Environment")
+    until(lambda: chosen.input_value() == "staging", what="DORA is of staging too")
+    page.get_by_role("link", name="Promotion", exact=True).click()
+    usable(page, "promotion")
+    page.get_by_text("slipway promote shop").wait_for()
+    page.wait_for_timeout(3_000)
+    assert page.get_by_role("combobox", name="Application").input_value() == "shop"
+    assert page.get_by_role("alert").count() == 0 and "application=" not in page.url
+
+
+def test_a_first_visit_fetches_what_is_compressed_and_keeps_it(board):
+    """The document is asked for again each time, and lets a browser ask nobody else."""
+    url = board[1].url
+    document = httpx.get(url + "/timeline")
+    assert document.headers["cache-control"] == "no-cache"
+    assert "default-src 'self'" in document.headers["content-security-policy"]
+    scripts = re.findall(r'src="\./(static/js/[^"]+)"', document.text)
+    for name in scripts:
+        answer = httpx.get(f"{url}/{name}", headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip" and "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith("text/javascript")
+        plain = httpx.get(f"{url}/{name}", headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers and plain.content == answer.content
+    assert scripts
 
 
 def test_no_text_of_the_backend_runs_in_a_browser(opened, board):

@@ -107,9 +107,9 @@ def test_a_slow_backend_is_given_up_in_time(open_page, backend, name):
 
 def test_an_answer_that_took_long_is_shown_and_said_to_be_slow(open_page, backend):
     """The reader knows that it is not the page."""
-    backend.delay = 1.1
+    backend.delay = 2.1
     page = open_page(backend.url, "now", BOARD_TIMEOUT_SECONDS="5")
-    assert page.boxes("info") == ["The backend is slow: it takes more than 1 s to answer."]
+    assert page.boxes("info") == ["The backend is slow: it takes more than 2 s to answer."]
     assert "Healthy" in page.text
 
 

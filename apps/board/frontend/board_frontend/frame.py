@@ -18,7 +18,7 @@ from board_frontend.settings import Settings
 
 Answer = TypeVar("Answer")
 
-SLOW = 1.0
+SLOW = 2.0
 """Seconds an answer may take before the page says that it took long."""
 
 _ICONS = {
@@ -37,7 +37,7 @@ class Frame:
     def __init__(self, title: str, settings: Settings):
         self.settings = settings
         self.board = Board(settings)
-        self._seen = f"seen {title}"
+        self._title, self._questions = title, 0
         self._notices = st.container(key="notices")
         self.filters = st.container(key="filters", horizontal=True, vertical_alignment="bottom")
         self._wrong = st.container(key="wrong")
@@ -48,14 +48,16 @@ class Frame:
 
     def ask(self, question: Callable[[], Told[Answer]], *, height: int = 320) -> Answer | None:
         """What is known, with a notice when it may be old; None, with a notice, when nothing is."""
-        if self._seen in st.session_state:
+        self._questions += 1
+        seen = f"seen {self._title} {self._questions}"
+        if seen in st.session_state:
             told = question()
         else:
             with self._loading, st.skeleton(height=height):
                 told = question()
         self._tell(told)
         if told.value is not None:
-            st.session_state[self._seen] = True
+            st.session_state[seen] = True
         return told.value
 
     def _tell(self, told: Told) -> None:
@@ -99,7 +101,7 @@ class Frame:
         first = offered.index(default) if default in offered else 0
         wanted = st.query_params.get(name)
         if name in st.session_state:
-            # Chosen on another page, which offers more, or no longer offered.
+            # Chosen on another page, which offers more, or no longer offered: no mistake of the address.
             if st.session_state[name] not in offered:
                 del st.session_state[name]
         elif wanted is not None and wanted not in offered:
