@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
@@ -107,8 +107,12 @@ def measure(
     since: datetime,
     until: datetime,
     window: timedelta = WINDOW,
+    leads: Callable[[Sequence[Attempt]], LeadTime] | None = None,
 ) -> Figures:
-    """The figures of the deployments that were decided in the time; those of other places are left out."""
+    """The figures of the deployments that were decided in the time; those of other places are left out.
+
+    `leads` may stand in for `lead_time`, which takes longest, to remember what it told of the same deployments.
+    """
     here = [
         one
         for one in attempts
@@ -134,7 +138,7 @@ def measure(
         frequency=_frequency([one.live for one in live], since, until),
         rollbacks=sum(one.kind == "rollback" for one in live),
         config_deployments=sum(one.kind == "config" and one.live is not None for one in here),
-        lead_time=_lead_time(live),
+        lead_time=(leads or lead_time)(live),
         change_failure=_share(len(failed), len(counted)),
         rework=_share(len(reworked), len(counted)),
         recovery=Recovery(**_spread(healed), count=len(healed), open=len(failures) - len(healed)),
@@ -143,7 +147,8 @@ def measure(
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    return {"median": statistics.median(values) if values else None, "p90": nearest_rank(values, 90)}
+    ordered = sorted(values)
+    return {"median": statistics.median(ordered) if ordered else None, "p90": nearest_rank(ordered, 90)}
 
 
 def _share(part: int, of: int) -> Share:
@@ -165,7 +170,8 @@ def _frequency(moments: Sequence[datetime], since: datetime, until: datetime) ->
     )
 
 
-def _lead_time(live: Sequence[Attempt]) -> LeadTime:
+def lead_time(live: Sequence[Attempt]) -> LeadTime:
+    """Of all that these deployments were the first to bring live."""
     changes = [change for one in live for change in one.changes]
     told = [change.stages() for change in changes]
     stages = [Stage(name=name, **_spread([one[n] for one, _ in told])) for n, name in enumerate(STAGES)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
@@ -25,12 +26,14 @@ def current(request: Request) -> Snapshot:
 
 
 async def kept(request: Request, snapshot: Snapshot, key: str, make: Callable[[], BaseModel]) -> Response:
-    """The answer under `key`, made in a thread unless the snapshot has it already."""
+    """The answer under `key`, made in a thread unless the snapshot has it, and once for all who ask meanwhile."""
     found = snapshot.kept.get(key)
     if found is None:
-        found = await run_in_threadpool(_made, make)
+        found = asyncio.ensure_future(run_in_threadpool(_made, make))
         snapshot.kept.put(key, found)
-    return _response(request, *found)
+        found.add_done_callback(lambda done: done.exception() and snapshot.kept.drop(key))
+    # Who hangs up does not take the answer from the others.
+    return _response(request, *await asyncio.shield(found))
 
 
 async def fresh(request: Request, make: Callable[[], BaseModel]) -> Response:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator
 from slipway.dora.events import Name
-from slipway.dora.metrics import PERIOD, Figures, measure
+from slipway.dora.metrics import PERIOD, Figures
 
 from board_backend import answers, changes, now, promotion, view
 from board_backend.access import reader
@@ -147,13 +147,8 @@ async def read_dora(
     begin = since or _before(end, PERIOD)
     if begin >= end:
         raise HTTPException(422, "since: not before `until`")
-    asked = {"environment": where, "application": application, "since": begin, "until": end}
-    return await answers.kept(
-        request,
-        snapshot,
-        f"dora {asked}",
-        lambda: measure(snapshot.decided_between(where, begin, end), **asked),
-    )
+    asked = (where, application, begin, end)
+    return await answers.kept(request, snapshot, f"dora {asked}", lambda: snapshot.figures(*asked))
 
 
 def _before(end: datetime, period: timedelta) -> datetime:

@@ -19,6 +19,7 @@ from slipway.dora.history import DeployHistory, SourceHistory
 from slipway.git.commits import DatedCommit
 
 from board_backend import database
+from board_backend.figures import Decided
 from board_backend.schema import Source
 from board_backend.snapshot import Key, Row, Snapshot, Standing
 from board_backend.sources import Sources
@@ -69,7 +70,7 @@ class Model:
         self._standings: dict[Key, Standing] = {}
         self._rows: dict[Key, list[Row]] = {}
         self._all: list[Row] = []
-        self._decided: dict[str, list[Attempt]] = {}
+        self._decided: dict[str | Key, Decided] = {}
         self._incomplete: set[Key] = set()
         self._changed: set[Key] = set()
         self._deploy, self._source = DeployHistory([]), None
@@ -228,8 +229,10 @@ class Model:
         kept = [r for r in self._all if (r.attempt.environment, r.attempt.application) not in changed]
         self._all = sorted(kept + new, key=_POSITION)
         for environment in {environment for environment, _ in changed}:
-            every = (row.attempt for row in self._all if row.attempt.environment == environment)
-            self._decided[environment] = sorted((a for a in every if a.decided), key=lambda a: a.decided)
+            every = [key for key in self._standings if key[0] == environment]
+            self._decided[environment] = Decided(a for key in every for a in self._standings[key].attempts)
+        for key in changed:
+            self._decided[key] = Decided(self._standings[key].attempts)
 
     def _publish(self, changed: bool, states: Sequence[Source]) -> None:
         now = datetime.now(UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from asyncio import Future
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,17 @@ from operator import attrgetter
 
 from slipway.dora.attempts import Attempt, Histories
 from slipway.dora.events import Fact
+from slipway.dora.metrics import Figures
 
+from board_backend.figures import Decided
 from board_backend.schema import Source
 from board_backend.tip import DeployTip
 
 Key = tuple[str, str]
 """Environment and application."""
+
+
+_NONE = Decided(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`rows` are the oldest first, `placed` the same by place, `decided` those that count for figures, by environment and in their order."""
+    """`rows` are the oldest first, `placed` the same by place, `decided` those that count for figures, by environment and by place."""
 
     standings: Mapping[Key, Standing]
     rows: Sequence[Row]
     placed: Mapping[Key, Sequence[Row]]
-    decided: Mapping[str, Sequence[Attempt]]
+    decided: Mapping[str | Key, Decided]
     histories: Histories
     tip: DeployTip | None
     sources: Sequence[Source]
@@ -85,11 +90,10 @@ class Snapshot:
         end = len(rows) if before is None else bisect_left(rows, before, key=attrgetter("position"))
         return (rows[n] for n in range(end - 1, -1, -1))
 
-    def decided_between(self, environment: str, since: datetime, until: datetime) -> Sequence[Attempt]:
-        """The attempts of an environment that are counted in a time."""
-        every = self.decided.get(environment, ())
-        first, last = (bisect_left(every, moment, key=lambda one: one.decided) for moment in (since, until))
-        return every[first:last]
+    def figures(self, environment: str, application: str | None, since: datetime, until: datetime) -> Figures:
+        """The figures of an environment, or of one application there."""
+        where = (environment, application) if application else environment
+        return self.decided.get(where, _NONE).figures(environment, application, since, until)
 
     def environments(self) -> list[str]:
         """Their names, by the policies' order, and without policies by when they were first seen."""
@@ -101,23 +105,25 @@ class Snapshot:
 
 
 class Kept:
-    """The newest answers, as bytes with their ETag."""
+    """The newest answers, as bytes with their ETag, or on their way; for the thread of the event loop."""
 
     LIMIT = 512
 
     def __init__(self) -> None:
-        self._lock, self._answers = threading.Lock(), OrderedDict[str, tuple[str, bytes]]()
+        self._answers = OrderedDict[str, Future[tuple[str, bytes]]]()
 
-    def get(self, key: str) -> tuple[str, bytes] | None:
+    def get(self, key: str) -> Future[tuple[str, bytes]] | None:
         """What was answered before."""
-        with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-            return self._answers.get(key)
+        if key in self._answers:
+            self._answers.move_to_end(key)
+        return self._answers.get(key)
 
-    def put(self, key: str, answer: tuple[str, bytes]) -> None:
+    def put(self, key: str, answer: Future[tuple[str, bytes]]) -> None:
         """Keep an answer in place of the one that was not asked for longest."""
-        with self._lock:
-            self._answers[key] = answer
-            if len(self._answers) > self.LIMIT:
-                self._answers.popitem(last=False)
+        self._answers[key] = answer
+        if len(self._answers) > self.LIMIT:
+            self._answers.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        """Forget an answer that could not be made."""
+        self._answers.pop(key, None)
