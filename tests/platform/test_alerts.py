@@ -88,7 +88,9 @@ def found(expression: str) -> list[dict]:
     return prometheus("query", query=expression)["result"]
 
 
-@pytest.mark.parametrize("what", ["get secrets", "create pods", "get nodes --subresource=proxy", "list configmaps"])
+@pytest.mark.parametrize(
+    "what", ["get secrets", "create pods", "get nodes --subresource=proxy", "list configmaps"]
+)
 def test_prometheus_account_may_not(platform: Platform, what: str) -> None:
     """The API server itself says so."""
     account = f"system:serviceaccount:{monitoring.NAMESPACE}:{monitoring.ACCOUNT}"
