@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     open: bool = False
     """Whether anybody may read."""
 
-    reads_per_minute: int = Field(default=600, ge=1)
+    reads_per_minute: int = Field(default=6_000, ge=1)
     events_per_minute: int = Field(default=60_000, ge=1)
 
     deploy_repo: str | None = None
