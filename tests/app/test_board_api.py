@@ -12,6 +12,7 @@ from board_backend import schema
 from board_backend.events import BODY_LIMIT
 from board_testing import TOKEN, an_event, at, image
 from slipway.dora.metrics import Figures
+from slipway.registry.references import NOTHING
 
 
 def test_what_was_reported_can_be_read_back(api):
@@ -119,6 +120,21 @@ def test_a_cursor_that_was_not_given_out_is_refused(refusing, cursor):
     """422 in a sentence."""
     answer = refusing.http.get("/api/deployments", params={"cursor": cursor})
     assert answer.status_code == 422 and answer.json()["detail"].startswith("cursor: ")
+
+
+def test_where_an_application_waits_for_its_first_image_nothing_runs(api):
+    """It is shown, with what was told of it; it is no deployment, and what follows is the first."""
+    waiting = f"registry.test:5000/team/hello:unreleased@{NOTHING}"
+    api.stored(minute=1, application="hello", images=[waiting], revision="a" * 40)
+    api.stored(minute=2, commit="2222222")
+    (place,) = [one for one in api.places() if one["application"] == "hello"]
+    assert (place["images"], place["version"], place["deployed_at"]) == ([], None, None)
+    assert (place["revision"], place["health"]) == ("a" * 40, "Healthy")
+    assert not place["rolling"] and place["failure"] is None
+    assert [one["application"] for one in api.deployments()] == ["shop"]
+    api.stored(minute=3, application="hello", commit="3333333")
+    (place,) = [one for one in api.places() if one["application"] == "hello"]
+    assert place["deployed_at"] == at(3)
 
 
 def test_what_runs_is_the_newest_of_each_application_and_environment(api):

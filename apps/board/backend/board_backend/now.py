@@ -8,7 +8,7 @@ from datetime import datetime
 from slipway.dora.attempts import Attempt
 from slipway.dora.images import fingerprint, identity
 from slipway.policy.environment import Environment, opening
-from slipway.registry.references import Reference
+from slipway.registry.references import NOTHING, Reference
 
 from board_backend import view
 from board_backend.links import Addresses
@@ -38,10 +38,10 @@ def now(snapshot: Snapshot, addresses: Addresses, moment: datetime) -> Now:
 
 
 def _is_gone(key: Key, snapshot: Snapshot) -> bool:
-    """Whether Git once had the application there, and has no more."""
+    """Whether Git once had the application there, or it never ran, and Git has it no more."""
     if snapshot.tip is None or snapshot.tip.has(*key):
         return False
-    return bool(snapshot.histories.deploy.brought("/".join(key)))
+    return not snapshot.standings[key].attempts or bool(snapshot.histories.deploy.brought("/".join(key)))
 
 
 def _environment(name: str, snapshot: Snapshot, moment: datetime) -> EnvironmentOut:
@@ -71,11 +71,11 @@ def _place(key: Key, snapshot: Snapshot, addresses: Addresses) -> Place:
     environment, application = key
     standing = snapshot.standings[key]
     policy = snapshot.tip.policy(environment) if snapshot.tip else None
-    running, newest = standing.running, standing.attempts[-1]
+    running, newest = standing.running, standing.newest
     runs = running.images if running else ()
     told = view.built(runs, snapshot.histories.source)
-    failure, hold = newest.failure, policy.hold(application) if policy else None
-    revision = running.revision if running else newest.revision
+    failure, hold = newest.failure if newest else None, policy.hold(application) if policy else None
+    revision = running.revision if running else standing.revision
     return Place(
         application=application,
         environment=environment,
@@ -89,7 +89,7 @@ def _place(key: Key, snapshot: Snapshot, addresses: Addresses) -> Place:
         deployed_at=running.live if running else None,
         running_since=_since(running, standing) if running else None,
         started_at=running.started if running else None,
-        rolling=not (newest.live or newest.failure),
+        rolling=newest is not None and not (newest.live or newest.failure),
         failure=OpenFailure(reason=failure.reason, at=failure.at)
         if failure and failure.recovered is None
         else None,
@@ -114,6 +114,7 @@ def _since(running: Attempt, standing: Standing) -> datetime:
 def _wanted(key: Key, runs: Sequence[Reference], snapshot: Snapshot) -> Wanted | None:
     """What Git names for the images that run, when that is something else."""
     named = snapshot.tip.wanted(*key) if snapshot.tip else ()
+    named = [one for one in named if one.digest != NOTHING]
     running = {one.name: identity(one) for one in runs}
     if not any(running.get(one.name) != identity(one) for one in named if one.tag or one.digest):
         return None

@@ -46,7 +46,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of one place; `health` and `sync` are what was told last."""
+    """What is known of one place; `health` and `sync` are what was told last.
+
+    There are no attempts while the application waits for its first image.
+    """
 
     attempts: Sequence[Attempt]
     facts: Sequence[Fact]
@@ -58,6 +61,16 @@ class Standing:
     def running(self) -> Attempt | None:
         """What went live last."""
         return next((one for one in reversed(self.attempts) if one.live), None)
+
+    @property
+    def newest(self) -> Attempt | None:
+        """What Argo CD began last."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def revision(self) -> str:
+        """The deploy commit that was told of last."""
+        return self.newest.revision if self.newest else max(self.facts, key=attrgetter("at")).revision
 
 
 @dataclass(frozen=True)
