@@ -105,7 +105,7 @@ def test_a_finding_ends_with_1_and_names_file_line_rule_why_and_fix(repo: Path, 
     said = done.stdout.splitlines()
     assert done.exit_code == 1
     assert said[0] == (
-        "base/app-00000/service.yaml:14: schema: spec.ports.0.port: got string, want integer "
+        "base/app-00000/service.yaml:15: schema: spec.ports.0.port: got string, want integer "
         "(Service/dev/app-00000)"
     )
     assert said[1].startswith("  why: ")
