@@ -15,7 +15,7 @@ from board_testing import TOKEN, Backend, an_event, at, image, until
 EVENTS = [
     an_event(minute=minute, commit=f"{minute:x}" * 7, application=app)
     for app in ("desk", "shop")
-    for minute in range(15)
+    for minute in range(1, 16)
 ]
 
 
