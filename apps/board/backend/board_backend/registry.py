@@ -108,7 +108,7 @@ class Images:
 def _read(reference: Reference, public_key: bytes | None) -> ImageFacts:
     # By digest alone: that a tag was moved since says nothing of the image.
     exact = Reference(reference.name, None, reference.digest)
-    with Registry() as registry:
+    with Registry(ecr=True) as registry:
         image = registry.resolve(exact)
         scan = scanned(registry, exact, public_key) if public_key else None
     return ImageFacts(
