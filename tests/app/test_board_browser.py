@@ -27,6 +27,14 @@ _NOTE_CHANGES = """() => {
     setInterval(() => page.querySelectorAll('[data-stale=true]').forEach(one =>
         getComputedStyle(one).opacity < 1 && window.changes.push(`dimmed: ${one.className}`)), 50)
 }"""
+OWN_QUESTION = {
+    "now": "/api/now",
+    "promotion": "/api/promotion",
+    "timeline": "/api/deployments",
+    "dora": "/api/dora",
+    "change": "/api/changes/",
+}
+"""What each page asks, once, whenever it renews itself."""
 CHANGE = {"change": {"change": "359bf6a"}}
 
 
@@ -226,12 +234,22 @@ def test_every_page_works_below_a_base_path(browser, board):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_renewal_that_brings_nothing_new_moves_nothing(opened, board, name):
     """No part of the page is put anew, and none is dimmed, while it waits for the answer."""
-    board[0].delay = 0.8
-    page = opened(board[1].url, name, CHANGE.get(name))
+    backend, frontend = board
+
+    def renewed() -> None:
+        """At least one whole renewal: of the two that begin, the first has come to its end."""
+        before = asked()
+        until(lambda: asked() >= before + 2, seconds=60, what="the page renews itself twice")
+
+    def asked() -> int:
+        return sum(count for path, count in backend.asked.items() if path.startswith(OWN_QUESTION[name]))
+
+    backend.delay = 0.8
+    page = opened(frontend.url, name, CHANGE.get(name))
     # The first renewal takes the places of the skeletons away.
-    page.wait_for_timeout(6_000)
+    renewed()
     page.evaluate(_NOTE_CHANGES)
-    page.wait_for_timeout(4_500)
+    renewed()
     assert page.evaluate("window.changes") == []
 
 
