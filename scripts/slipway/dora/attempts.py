@@ -7,6 +7,7 @@ images (`images`, or `rollback` when it returned to earlier ones) or, by Git's e
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -74,6 +75,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """Of each change its lead time and then its stages, in seconds, one change after the other; `skewed` counts clocks."""
+
+    seconds: array[float]
+    skewed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a deployment counts as failed, and since when. `recovered` and `by` (a revision) are None while it is open."""
 
@@ -103,6 +112,20 @@ class Attempt:
     fixes: tuple[str, ...] = ()
     health: str = ""
     sync: str = ""
+    _times: Times | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def times(self) -> Times:
+        """How long its changes took; computed once, since the figures of every span ask again."""
+        if self._times is None:
+            seconds, skewed = array("d"), 0
+            for change in self.changes:
+                stages, wrong = change.stages()
+                seconds.append(change.lead)
+                seconds.extend(stages)
+                skewed += wrong
+            object.__setattr__(self, "_times", Times(seconds, skewed))
+        return self._times
 
     @property
     def decided(self) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -96,7 +97,11 @@ class Figures(BaseModel):
 
 def nearest_rank(values: Sequence[float], percent: int) -> float | None:
     """The smallest value that at least `percent` of them do not exceed."""
-    return sorted(values)[math.ceil(len(values) * percent / 100) - 1] if values else None
+    return _ranked(sorted(values), percent)
+
+
+def _ranked(ordered: Sequence[float], percent: int) -> float | None:
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1] if ordered else None
 
 
 def measure(
@@ -148,7 +153,7 @@ def measure(
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
     ordered = sorted(values)
-    return {"median": statistics.median(ordered) if ordered else None, "p90": nearest_rank(ordered, 90)}
+    return {"median": statistics.median(ordered) if ordered else None, "p90": _ranked(ordered, 90)}
 
 
 def _share(part: int, of: int) -> Share:
@@ -172,13 +177,14 @@ def _frequency(moments: Sequence[datetime], since: datetime, until: datetime) ->
 
 def lead_time(live: Sequence[Attempt]) -> LeadTime:
     """Of all that these deployments were the first to bring live."""
-    changes = [change for one in live for change in one.changes]
-    told = [change.stages() for change in changes]
-    stages = [Stage(name=name, **_spread([one[n] for one, _ in told])) for n, name in enumerate(STAGES)]
+    seconds, width = array("d"), 1 + len(STAGES)
+    for one in live:
+        seconds.extend(one.times.seconds)
+    stages = [Stage(name=name, **_spread(seconds[n::width])) for n, name in enumerate(STAGES, 1)]
     return LeadTime(
-        **_spread([change.lead for change in changes]),
-        commits=len(changes),
-        skewed=sum(skewed for _, skewed in told),
+        **_spread(seconds[::width]),
+        commits=len(seconds) // width,
+        skewed=sum(one.times.skewed for one in live),
         unknown=sum(one.unknown for one in live),
         stages=stages,
     )

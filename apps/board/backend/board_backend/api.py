@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
@@ -66,23 +66,16 @@ async def read_deployments(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """One page; `next` leads to the following one, which is the same however much comes in meanwhile."""
-    snapshot, before = answers.current(request), _position(cursor)
+    snapshot = answers.current(request)
+    before = min(filter(None, (_position(cursor), until and (until, ""))), default=None)
 
     def fits(row: Row) -> bool:
-        one = row.attempt
-        return (
-            environment in (None, one.environment)
-            and application in (None, one.application)
-            and kind in (None, one.kind)
-            and failed in (None, one.failure is not None)
-            and (since is None or row.at >= since)
-            and (until is None or row.at < until)
-        )
-
-    rows = snapshot.newest_first(before, environment, application)
+        return kind in (None, row.attempt.kind) and failed in (None, row.attempt.failure is not None)
 
     def make() -> Deployments:
-        found = list(islice(filter(fits, rows), limit + 1))
+        rows = snapshot.newest_first(before, environment, application)
+        recent = takewhile(lambda row: since is None or row.at >= since, rows)
+        found = list(islice(filter(fits, recent), limit + 1))
         more = _cursor(found[limit - 1]) if len(found) > limit else None
         items = [view.deployment(row, snapshot, request.app.state.addresses) for row in found[:limit]]
         return Deployments(items=items, next=more)
@@ -137,7 +130,7 @@ async def read_dora(
 ) -> Response:
     """The figures of `slipway dora`; what is undefined without a deployment is null."""
     snapshot = answers.current(request)
-    names = snapshot.environments()
+    names = snapshot.environments
     if environment is not None and environment not in names:
         raise HTTPException(404, f"no environment {environment}; there are: {', '.join(names) or 'none'}")
     where = environment or (names[-1] if names else None)
@@ -190,7 +183,7 @@ async def read_status(request: Request) -> Response:
         return Status(
             sources=list(snapshot.sources),
             facts=snapshot.facts,
-            deployments=len(snapshot.rows),
+            deployments=sum(map(len, snapshot.rows.values())),
             changed_at=snapshot.changed_at,
         )
 

@@ -19,7 +19,7 @@ from slipway.dora.history import DeployHistory, SourceHistory
 from slipway.git.commits import DatedCommit
 
 from board_backend import database
-from board_backend.figures import Decided
+from board_backend.figures import Decided, LeadTimes
 from board_backend.schema import Source
 from board_backend.snapshot import Key, Row, Snapshot, Standing
 from board_backend.sources import Sources
@@ -69,8 +69,8 @@ class Model:
         self._horizon = 0
         self._standings: dict[Key, Standing] = {}
         self._rows: dict[Key, list[Row]] = {}
-        self._all: list[Row] = []
-        self._decided: dict[str | Key, Decided] = {}
+        self._decided: dict[Key, Decided] = {}
+        self._lead_times = LeadTimes()
         self._incomplete: set[Key] = set()
         self._changed: set[Key] = set()
         self._deploy, self._source = DeployHistory([]), None
@@ -148,8 +148,6 @@ class Model:
             except Exception:
                 # One place must not keep all others as they were.
                 log.exception("the deployments of %s/%s cannot be told", *key)
-        if changed:
-            self._arrange(changed)
         self._publish(bool(changed) or told, states)
         self._changed = set()
         if len(new) > _MANY or len(changed) > _MANY // 100:
@@ -211,7 +209,8 @@ class Model:
 
     def _recompute(self, key: Key) -> None:
         facts = self._facts[key]
-        made = attempts(facts, self._histories)
+        rows = self._made_anew(key, attempts(facts, self._histories))
+        made = [row.attempt for row in rows]
         last = max(facts, key=_LAST)
         begin = min(fact.at for fact in facts)
         self._standings[key] = Standing(made, tuple(facts), begin, last.health, last.sync)
@@ -220,19 +219,14 @@ class Model:
             self._incomplete.discard(key)
         else:
             self._incomplete.add(key)
-        rows = (_row(attempt, number) for number, attempt in enumerate(made))
         self._rows[key] = sorted(rows, key=_POSITION)
+        self._decided[key] = Decided(made)
 
-    def _arrange(self, changed: set[Key]) -> None:
-        """Put the rows of the changed places in order among all others."""
-        new = [row for key in changed for row in self._rows[key]]
-        kept = [r for r in self._all if (r.attempt.environment, r.attempt.application) not in changed]
-        self._all = sorted(kept + new, key=_POSITION)
-        for environment in {environment for environment, _ in changed}:
-            every = [key for key in self._standings if key[0] == environment]
-            self._decided[environment] = Decided(a for key in every for a in self._standings[key].attempts)
-        for key in changed:
-            self._decided[key] = Decided(self._standings[key].attempts)
+    def _made_anew(self, key: Key, made: Sequence[Attempt]) -> list[Row]:
+        """Their rows; those that are as before are the same objects, with all that was computed of them."""
+        before = {row.id: row for row in self._rows.get(key, ())}
+        rows = (_row(attempt, number) for number, attempt in enumerate(made))
+        return [known if (known := before.get(row.id)) == row else row for row in rows]
 
     def _publish(self, changed: bool, states: Sequence[Source]) -> None:
         now = datetime.now(UTC)
@@ -245,9 +239,9 @@ class Model:
             return
         self.snapshot = Snapshot(
             standings=dict(self._standings),
-            rows=self._all,
-            placed=dict(self._rows),
+            rows=dict(self._rows),
             decided=dict(self._decided),
+            lead_times=self._lead_times,
             histories=self._histories,
             tip=self._tip,
             sources=[self.sources.get(one.name) if one.name == "database" else one for one in states],

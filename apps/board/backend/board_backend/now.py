@@ -27,7 +27,7 @@ from board_backend.snapshot import Key, Snapshot, Standing
 
 def now(snapshot: Snapshot, addresses: Addresses, moment: datetime) -> Now:
     """The whole picture at `moment`."""
-    names = snapshot.environments()
+    names = snapshot.environments
     order = {name: number for number, name in enumerate(names)}
     keys = sorted(snapshot.standings, key=lambda key: (key[1], order[key[0]]))
     return Now(

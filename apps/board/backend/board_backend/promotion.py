@@ -28,7 +28,7 @@ class Unknown(Exception):
 
 def ends(snapshot: Snapshot, application: str, to: str, from_: str | None) -> str:
     """The environment to promote from; raises `Unknown`."""
-    names = snapshot.environments()
+    names = snapshot.environments
     for name in filter(None, (to, from_)):
         if name not in names:
             raise Unknown(f"no environment {name}; there are: {', '.join(names) or 'none'}")

@@ -8,21 +8,22 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from heapq import merge
 from operator import attrgetter
 
 from slipway.dora.attempts import Attempt, Histories
 from slipway.dora.events import Fact
 from slipway.dora.metrics import Figures
 
-from board_backend.figures import Decided
+from board_backend.figures import Decided, LeadTimes
 from board_backend.schema import Source
 from board_backend.tip import DeployTip
 
 Key = tuple[str, str]
 """Environment and application."""
 
-
-_NONE = Decided(())
+_POSITION = attrgetter("position")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`rows` are the oldest first, `placed` the same by place, `decided` those that count for figures, by environment and by place."""
+    """All by place: `rows` are the oldest first, `decided` those that count for figures."""
 
     standings: Mapping[Key, Standing]
-    rows: Sequence[Row]
-    placed: Mapping[Key, Sequence[Row]]
-    decided: Mapping[str | Key, Decided]
+    rows: Mapping[Key, Sequence[Row]]
+    decided: Mapping[Key, Decided]
+    lead_times: LeadTimes
     histories: Histories
     tip: DeployTip | None
     sources: Sequence[Source]
@@ -96,25 +97,32 @@ class Snapshot:
         environment: str | None = None,
         application: str | None = None,
     ) -> Iterator[Row]:
-        """The rows before a position, or all; of one place where it is given whole, else of every place."""
-        rows = self.rows
-        if environment and application:
-            rows = self.placed.get((environment, application), ())
-        end = len(rows) if before is None else bisect_left(rows, before, key=attrgetter("position"))
-        return (rows[n] for n in range(end - 1, -1, -1))
+        """The rows before a position, or all, of the places that are asked for."""
+        chosen = (self.rows[key] for key in self._places(environment, application))
+        return merge(*(_backwards(rows, before) for rows in chosen), key=_POSITION, reverse=True)
+
+    def _places(self, environment: str | None, application: str | None) -> list[Key]:
+        return [key for key in self.rows if environment in (None, key[0]) and application in (None, key[1])]
 
     def figures(self, environment: str, application: str | None, since: datetime, until: datetime) -> Figures:
         """The figures of an environment, or of one application there."""
-        where = (environment, application) if application else environment
-        return self.decided.get(where, _NONE).figures(environment, application, since, until)
+        places = [self.decided[key] for key in self._places(environment, application)]
+        return self.lead_times.figures(places, environment, application, since, until)
 
-    def environments(self) -> list[str]:
+    @cached_property
+    def environments(self) -> Sequence[str]:
         """Their names, by the policies' order, and without policies by when they were first seen."""
         known = [policy.name for policy in self.tip.policies] if self.tip else []
         seen: dict[str, datetime] = {}
         for (name, _), standing in self.standings.items():
             seen[name] = min(standing.first_seen, seen.get(name, standing.first_seen))
         return known + sorted(seen.keys() - set(known), key=lambda name: (seen[name], name))
+
+
+def _backwards(rows: Sequence[Row], before: tuple[datetime, str] | None) -> Iterator[Row]:
+    """From the newest before a position to the oldest."""
+    end = len(rows) if before is None else bisect_left(rows, before, key=_POSITION)
+    return (rows[number] for number in range(end - 1, -1, -1))
 
 
 class Kept:
