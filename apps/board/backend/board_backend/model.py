@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -33,9 +34,6 @@ FOLLOW = 1.0
 
 OVERLAP = 30.0
 """Seconds for which a row may still show up behind a number that was seen: longer than any transaction lives."""
-
-_MANY = 5000
-"""Facts after which what was made is taken out of the garbage collector's sight, which would stop everything."""
 
 
 _POSITION = attrgetter("position")
@@ -134,8 +132,14 @@ class Model:
         # In this order: what is told to be read is in what is shown.
         told, self._sources_changed = self._sources_changed, False
         states = self.sources.all()
-        told |= self._read_git()
-        for kept in (new := self._read_table()):
+        moved = self._taken_moves()
+        everything = self.snapshot is None or any(branch.newer is None for branch in moved.values())
+        with _kept_for_good() if everything else nullcontext():
+            self._take_in(told, states, moved)
+
+    def _take_in(self, told: bool, states: Sequence[Source], moved: Mapping[str, Moved]) -> None:
+        told |= self._read_git(moved)
+        for kept in self._read_table():
             fact = kept.fact
             key = (fact.environment, fact.application)
             self._identities.add(kept.identity)
@@ -150,9 +154,6 @@ class Model:
                 log.exception("the deployments of %s/%s cannot be told", *key)
         self._publish(bool(changed) or told, states)
         self._changed = set()
-        if len(new) > _MANY or len(changed) > _MANY // 100:
-            gc.collect()
-            gc.freeze()
 
     def _read_table(self) -> list[Kept]:
         """The rows that were not seen yet; none while the database is away, which is told."""
@@ -187,10 +188,13 @@ class Model:
             self._seen = {number for number in self._seen if number > self._horizon}
         return new
 
-    def _read_git(self) -> bool:
-        """Take in the branches that went on, if any did; the deployments of some places may look different then."""
+    def _taken_moves(self) -> Mapping[str, Moved]:
         with self._lock:
             moved, self._moved = self._moved, {}
+        return moved
+
+    def _read_git(self, moved: Mapping[str, Moved]) -> bool:
+        """Take in the branches that went on, if any did; the deployments of some places may look different then."""
         if not moved:
             return False
         rewritten = False
@@ -250,6 +254,17 @@ class Model:
             frozen=frozen,
         )
         self.loaded.set()
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """What is made meanwhile stays out of the garbage collector's sight, which stops everything for as long as it looks."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _row(attempt: Attempt, number: int) -> Row:
