@@ -45,7 +45,7 @@ lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
 tools: venv
-	@$(SLIPWAY) tools build cluster supplychain render crosscheck
+	@$(SLIPWAY) tools build cluster registry supplychain render crosscheck
 
 venv: $(VENV)/.installed ## Make .venv with the slipway command
 

@@ -53,6 +53,7 @@ SLOW = (
     "test_pipeline_jenkinsfile.py",
     "test_pipeline_receiver.py",
     "test_platform_forge.py",
+    "test_platform_registry.py",
     "test_promote.py",
     "test_release.py",
     "test_rest.py",

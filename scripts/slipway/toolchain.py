@@ -26,7 +26,7 @@ from slipway.proc import run, stream
 
 PLATFORM = ("cluster", "forge", "loadbalancer", "supplychain", "monitoring", "alertmanager")
 """What the platform is made of, in the order in which it needs them."""
-GROUPS = (*PLATFORM, "render", "crosscheck")
+GROUPS = (*PLATFORM, "registry", "render", "crosscheck")
 
 Progress = Callable[[str, int, int], None]
 """Called with what was compiled last, packages done and packages in all."""

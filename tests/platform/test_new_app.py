@@ -15,7 +15,7 @@ import pytest
 from slipway import paths
 from slipway.errors import CommandFailed
 from slipway.platform import config
-from slipway.platform.forge import BOT
+from slipway.platform.forge import BOT, PUBLISHER
 
 from .conftest import Platform, eventually
 
@@ -63,7 +63,7 @@ class Clone:
     def publish(self, revision: str = "HEAD") -> str:
         """Publish both halves, each with the login that may; the source repository's commit."""
         said = {}
-        for half, user in (("deploy", BOT), ("source", "developer")):
+        for half, user in (("deploy", PUBLISHER), ("source", "developer")):
             remote = self.platform.remote(half)
             out = self.slipway(
                 "pair", "publish", f"--{half}", remote, "--revision", revision, "--json", user=user

@@ -9,8 +9,10 @@ from contextlib import closing
 import httpx
 import pytest
 from slipway.git.mirror import Mirror
-from slipway.platform.forge import ADMIN, ARGOCD, BOARD, BOT, RECORDER, REPOSITORIES, Forge
+from slipway.platform.forge import ADMIN, ARGOCD, BOARD, BOT, PUBLISHER, RECORDER, REPOSITORIES, Forge
+from slipway.platform.forge_guard import confine
 
+from tests.cli.bump_lab import git
 from tests.cli.storm_lab import Gitea
 
 LOG = "/repos/slipway/events/contents"
@@ -23,7 +25,7 @@ def forge(tmp_path_factory) -> Iterator[Forge]:
     folder = tmp_path_factory.mktemp("platform")
     with Gitea(folder / "gitea") as gitea:
         made = Forge(folder / "state")
-        made.url = gitea.url
+        made.url, made.repositories = gitea.url, gitea.folder / "repositories"
         user = ("--username", ADMIN, "--email", f"{ADMIN}@slipway.invalid", "--admin", "--random-password")
         gitea._run("admin", "user", "create", *user, "--must-change-password=false")
         named = ("--username", ADMIN, "--token-name", "t", "--scopes", "all", "--raw")
@@ -33,14 +35,21 @@ def forge(tmp_path_factory) -> Iterator[Forge]:
         before = {file.name: file.read_text() for file in made.secrets.folder.iterdir()}
         made.set_up({})
         assert {file.name: file.read_text() for file in made.secrets.folder.iterdir()} == before
-        with httpx.Client(base_url=f"{gitea.url}/api/v1", auth=(BOT, gitea.password)) as bot:
-            assert bot.put("/repos/slipway/deploy/contents/file", json=FILE).status_code == 201
+        made.secrets.put(f"forge-{BOT}", gitea.password)
+        with as_user(made, PUBLISHER) as publisher:
+            assert publisher.put("/repos/slipway/deploy/contents/file", json=FILE).status_code == 201
         yield made
 
 
 def api(forge: Forge, user: str) -> httpx.Client:
     """The API as a user with a token."""
     return forge.client(forge.secrets.get(f"forge-{user}-token"))
+
+
+def as_user(forge: Forge, user: str) -> httpx.Client:
+    """The API as a user with a password."""
+    login = (user, forge.secrets.get(f"forge-{user}"))
+    return httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30)
 
 
 def test_the_log_takes_new_files_and_keeps_them(forge):
@@ -87,3 +96,91 @@ def test_the_board_reads_every_repository_and_pushes_to_none(forge, repository, 
         assert (mirror.fetch() is None) == (repository == "source")
     push = httpx.get(f"{url}/info/refs", params={"service": "git-receive-pack"}, auth=login)
     assert push.status_code == 403
+
+
+DELIVERY = {"dev": "direct", "staging": "direct", "prod": "pull-request"}
+
+
+@pytest.fixture(scope="module")
+def environments(forge) -> str:
+    """The deploy repository's contents in the API, where each environment says how it takes changes."""
+    contents = "/repos/slipway/deploy/contents"
+    with as_user(forge, PUBLISHER) as publisher:
+        for name, delivery in DELIVERY.items():
+            policy = base64.b64encode(f"name: {name}\ndelivery: {delivery}\n".encode()).decode()
+            path = f"{contents}/overlays/{name}/environment.yaml"
+            assert publisher.post(path, json=FILE | {"content": policy}).status_code == 201
+    return contents
+
+
+@pytest.mark.parametrize("path", ["overlays/dev/board/kustomization.yaml", "overlays/staging/board/x"])
+def test_the_bot_writes_environments_that_take_direct_commits(forge, environments, path):
+    """What `slipway bump` does."""
+    with as_user(forge, BOT) as bot:
+        assert bot.post(f"{environments}/{path}", json=FILE).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "overlays/prod/board/kustomization.yaml",
+        "overlays/prod/environment.yaml",
+        "overlays/new/board/kustomization.yaml",
+        "overlays/file",
+        " overlays/dev/board/x",
+        "overlays-dev/x",
+        "base/board/backend-deployment.yaml",
+        "argocd/environments/prod/project.yaml",
+        "README.md",
+    ],
+)
+def test_the_bot_writes_nothing_else_on_main(forge, environments, path, tmp_path):
+    """By git itself, also beside a change that it may make."""
+    tip, message = pushed(forge, tmp_path, {"overlays/dev/board/beside": "x", path: "delivery: direct\n"})
+    assert "may not change" in message
+    assert httpx.get(f"{forge.url}/api/v1/repos/slipway/deploy/branches/main").json()["commit"]["id"] == tip
+
+
+def test_the_bot_cannot_first_open_an_environment_and_then_write_it(forge, environments, tmp_path):
+    """The rule is the one on main, not the one that is pushed."""
+    files = {"overlays/prod/environment.yaml": "delivery: direct\n", "overlays/prod/board/x": "x"}
+    assert "may not change overlays/prod/" in pushed(forge, tmp_path, files)[1]
+
+
+def test_the_bot_proposes_what_it_may_not_push(forge, environments):
+    """On a branch of its own, as a pull request that it cannot merge."""
+    pulls = "/repos/slipway/deploy/pulls"
+    with as_user(forge, BOT) as bot:
+        file = f"{environments}/overlays/prod/board/proposed"
+        assert bot.post(file, json=FILE | {"new_branch": "proposal"}).status_code == 201
+        opened = bot.post(pulls, json={"title": "t", "head": "proposal", "base": "main"})
+        assert opened.status_code == 201
+        merged = bot.post(f"{pulls}/{opened.json()['number']}/merge", json={"Do": "rebase"})
+        assert merged.status_code == 405, merged.text
+
+
+def test_an_older_hook_is_replaced(forge):
+    """`slipway up` on a platform of yesterday."""
+    repository = forge.repositories / "slipway" / "deploy.git"
+    hook = repository / "hooks" / "pre-receive.d" / "slipway-paths"
+    now = hook.read_text()
+    hook.write_text("#!/bin/sh\n")
+    confine(repository, BOT)
+    assert hook.read_text() == now and hook.stat().st_mode & 0o111
+
+
+def pushed(forge: Forge, folder, files: dict[str, str]) -> tuple[str, str]:
+    """Push files to main as the bot, with git; main's tip before, and what git said when it was refused."""
+    remote = f"{forge.url}/slipway/deploy.git"
+    clone = folder / "clone"
+    git("clone", "-q", remote, clone, cwd=folder)
+    tip = git("rev-parse", "HEAD", cwd=clone).strip()
+    for name, text in files.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
+    git("add", "--all", cwd=clone)
+    git("commit", "-qm", "not the bot's", cwd=clone)
+    login = f"{BOT}:{forge.secrets.get(f'forge-{BOT}')}"
+    with pytest.raises(AssertionError) as refused:
+        git("push", "-q", remote.replace("://", f"://{login}@"), "HEAD:main", cwd=clone)
+    return tip, str(refused.value)

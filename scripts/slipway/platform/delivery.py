@@ -13,7 +13,7 @@ from slipway.errors import PipelineFailed, Unreachable
 from slipway.kustomization.edit import set_images
 from slipway.kustomization.images import Entry, read_images
 from slipway.platform import config, pipeline
-from slipway.platform.forge import BOT, Forge
+from slipway.platform.forge import PUBLISHER, Forge
 from slipway.platform.secrets import Secrets
 from slipway.registry.references import NewRef
 
@@ -43,9 +43,9 @@ def hand_over_key(forge: Forge, secrets: Secrets) -> bool:
             "message": "Verify images with the platform's own signing key",
             "files": [{"operation": "create", "path": file, "content": content} for file in missing],
         }
-        login = (BOT, secrets.get(f"forge-{BOT}"))
-        with httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30) as bot:
-            _done(bot.post(f"{_repository()}/contents", json=body))
+        login = (PUBLISHER, secrets.get(f"forge-{PUBLISHER}"))
+        with httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30) as publisher:
+            _done(publisher.post(f"{_repository()}/contents", json=body))
     return bool(missing)
 
 

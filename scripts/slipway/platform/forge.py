@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from slipway import toolchain
 from slipway.errors import CommandFailed, StateError, Unreachable
 from slipway.gate.contexts import CHECK, DIFF
-from slipway.platform import config
+from slipway.platform import config, forge_guard
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program
 from slipway.proc import run
@@ -21,6 +21,9 @@ from slipway.proc import run
 USER = "nobody"
 ADMIN = "slipway-admin"
 BOT = "slipway-bot"
+"""The pipeline's: pushes images to environments that take direct commits, and nothing else to main."""
+PUBLISHER = "slipway-publisher"
+"""Publishes the deploy half of the pair; its password never reaches the pipeline."""
 GATE = "slipway-gate"
 """Comments on pull requests and sets statuses; may push to no protected branch."""
 ARGOCD = "slipway-argocd"
@@ -46,6 +49,7 @@ RIGHTS = {
     "developer": {"source": "write", "deploy": "write"},
     "operator": {"deploy": "write"},
     BOT: {"deploy": "write"},
+    PUBLISHER: {"deploy": "write"},
     GATE: {"deploy": "write"},
     ARGOCD: {"deploy": "write"},
     RECORDER: {"events": "write"},
@@ -56,7 +60,7 @@ SCOPES = {ARGOCD: "write:repository", RECORDER: "write:repository", BOARD: "read
 """Those who log in with a token, and what it is limited to."""
 PROTECTED = {
     "deploy": {
-        "push_whitelist_usernames": [BOT],
+        "push_whitelist_usernames": [BOT, PUBLISHER],
         "enable_merge_whitelist": True,
         "merge_whitelist_usernames": ["operator"],
         "block_on_rejected_reviews": True,
@@ -71,6 +75,7 @@ class Forge:
 
     def __init__(self, state: Path):
         self.folder = state / "forge"
+        self.repositories = self.folder / "data" / "repositories"
         self.secrets = Secrets(state)
         self.url = config.FORGE_URL
 
@@ -121,7 +126,7 @@ DB_TYPE = sqlite3
 PATH = {self.folder}/data/gitea.db
 
 [repository]
-ROOT = {self.folder}/data/repositories
+ROOT = {self.repositories}
 DEFAULT_BRANCH = main
 DISABLE_HTTP_GIT = false
 
@@ -211,6 +216,7 @@ LEVEL = Warn
                     self._grant(api, repository, user, permission)
             for repository, rule in PROTECTED.items():
                 self._protect(api, repository, rule)
+            forge_guard.confine(self.repositories / config.ORGANISATION / "deploy.git", BOT)
             for name, wanted in hooks.items():
                 self._hooks(api, name, wanted)
         for user, scope in SCOPES.items():
@@ -264,6 +270,8 @@ LEVEL = Warn
         if api.get(f"{path}/main").status_code == 404:
             common = {"rule_name": "main", "enable_push": True, "enable_push_whitelist": True}
             _ensure(api.post(path, json=common | rule), 201)
+        else:
+            _ensure(api.patch(f"{path}/main", json=rule), 200)
 
     def require_gate(self, gate: dict) -> None:
         """Announce pull requests of the deploy repository to the gate, and let none be merged that it did not pass."""

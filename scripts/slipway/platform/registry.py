@@ -1,4 +1,4 @@
-"""The image registry (CNCF distribution) that stands in for ECR."""
+"""The image registry (CNCF distribution) that stands in for ECR: no image is deleted, and no tag moves."""
 
 from __future__ import annotations
 
@@ -12,24 +12,36 @@ from slipway import toolchain
 from slipway.errors import Unreachable
 from slipway.platform import config
 from slipway.platform.supervisor import Program
+from slipway.registry.ecr_lifecycle import KEEP
+
+MOVABLE = (KEEP, "sha256-")
+"""How tags begin that name a digest themselves: what retention protects with, and where cosign keeps signatures."""
 
 
 def prepare(state: Path) -> None:
     """Write the registry's configuration (YAML, of which JSON is a part)."""
     folder = state / "registry"
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    settings = {
+    where = f"{config.HOST}:{config.REGISTRY_PORT}"
+    (folder / "config.yaml").write_text(json.dumps(settings(folder / "data", where), indent=2))
+
+
+def settings(data: Path, where: str) -> dict:
+    """The configuration of a registry that keeps its content in `data` and listens at `where`."""
+    immutable = {"name": "immutable", "options": {"movable": list(MOVABLE)}}
+    return {
         "version": "0.1",
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": f"{config.HOST}:{config.REGISTRY_PORT}"},
+        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "middleware": {"repository": [immutable]},
+        "http": {"addr": where},
     }
-    (folder / "config.yaml").write_text(json.dumps(settings, indent=2))
 
 
 def program(state: Path) -> Program:
     """What the supervisor runs."""
-    return Program("registry", [toolchain.tool("registry"), "serve", state / "registry" / "config.yaml"])
+    command = [toolchain.tool("immutable-registry"), "serve", state / "registry" / "config.yaml"]
+    return Program("registry", command)
 
 
 @retry(

@@ -37,7 +37,7 @@ from slipway.platform import (
     registry,
 )
 from slipway.platform.down import MARK, down, end_leftovers, note_absent, refuse_unknown_folder
-from slipway.platform.forge import BOT, PULL_REQUEST, Forge, hook
+from slipway.platform.forge import PUBLISHER, PULL_REQUEST, Forge, hook
 from slipway.platform.secrets import Secrets
 from slipway.platform.supervisor import Program, Supervisor
 from slipway.proc import run
@@ -71,7 +71,7 @@ class Up:
             debian.install(missing, self.state.with_name(f"{self.state.name}-packages.log"))
             step.note(f"{len(missing)} installed" if missing else "all there")
         with locked(self.state), ThreadPoolExecutor(max_workers=4) as beside:
-            for group in ("cluster", "forge", "loadbalancer"):
+            for group in ("cluster", "registry", "forge", "loadbalancer"):
                 self._build(group)
             scanners = beside.submit(self._build, "supplychain")
             renderer = beside.submit(self._build, "render")
@@ -205,7 +205,7 @@ class Up:
             if self._published.is_file() and self._published.read_text() == head:
                 step.note("in step")
                 return
-            deploy = self._publish("deploy", BOT)
+            deploy = self._publish("deploy", PUBLISHER)
             delivery.hand_over_key(self.forge, self.secrets)
             source = self._publish("source", "developer")
             step.note("changed" if source["changed"] or deploy["changed"] else "in step")
