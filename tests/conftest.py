@@ -59,6 +59,7 @@ SLOW = (
     "test_rest.py",
     "test_retention.py",
     "test_rollback.py",
+    "test_secret_scan.py",
 )
 """Files that start real servers, builders or browsers, or wait; `make test-fast` leaves them out."""
 
