@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,7 +179,8 @@ def test_the_pipeline_reads_no_cluster(platform: Platform, store: dict, tmp_path
     known = [Path(settings["secret_file"]).read_text().strip()]
     known += [value for one in store.values() for name, value in one.items() if name != "file"]
     known += [value for name, value in environment.items() if "TOKEN" in name or "PASSWORD" in name]
-    with httpx.Client(base_url=admin["server"], verify=str(authority), timeout=30) as api:
+    trust = ssl.create_default_context(cafile=str(authority))
+    with httpx.Client(base_url=admin["server"], verify=trust, timeout=30) as api:
         answers = [api.get("/api/v1/namespaces/prod/secrets")]
         for value in known:
             headers = {"Authorization": f"Bearer {value}"}
@@ -256,7 +258,7 @@ def read(token: str) -> httpx.Response:
 
 def ask(token: str, method: str, path: str, body: object = None) -> httpx.Response:
     """One request to Argo CD."""
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     return httpx.request(method, f"{argocd.URL}/api/v1{path}", json=body, headers=headers, timeout=60)
 
 
