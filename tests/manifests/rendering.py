@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from slipway import kustomize, paths, toolchain
+from slipway import kustomize, paths
 from slipway.kustomization.edit import set_images
 from slipway.kustomization.images import read_images
+from slipway.platform import argocd
 from slipway.registry.references import NewRef
 
 ENVIRONMENTS = sorted(file.parent.name for file in paths.CHECKOUT.glob("overlays/*/environment.yaml"))
@@ -51,21 +52,22 @@ def bumped(name: str, cluster: str, tag: str, digest: str) -> list[Resource]:
 @cache
 def argocd_objects(cluster: str) -> list[Resource]:
     """The projects and ApplicationSets of a cluster."""
-    return parse(kustomize.build(paths.CHECKOUT / "argocd" / "clusters" / cluster))
+    return parse(argocd.environments(cluster))
 
 
 @cache
 def argocd_install(cluster: str) -> list[Resource]:
-    """Argo CD itself, on the install manifest of the pinned module: the one of EKS has more replicas, no other names."""
-    manifest = toolchain.share("cluster", "argocd/install.yaml")
-    folder = paths.CHECKOUT / "argocd" / "install" / cluster
-    if cluster == "eks":
-        return parse(_variant(folder, resources=[str(manifest)]))
+    """Argo CD itself, on the install manifest of the pinned module: for EKS the one for high availability."""
     with tempfile.TemporaryDirectory() as workspace:
-        return parse(kustomize.build_with([manifest], [folder], Path(workspace), "argocd"))
+        return parse(argocd.installation(cluster, Path(workspace)))
 
 
-def _variant(folder: Path, **changed: list[str]) -> str:
+def variant(folder: Path, **changed: list) -> list[Resource]:
+    """A kustomization in which some of its lists are replaced."""
+    return parse(_variant(folder, **changed))
+
+
+def _variant(folder: Path, **changed: list) -> str:
     """Render a copy of a kustomization in which some of its lists are replaced."""
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name).resolve()

@@ -15,8 +15,8 @@ from slipway import paths, toolchain
 DIGEST = re.compile(r"[^:@]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}@sha256:[0-9a-f]{64}")
 BUILT_BY_PLATFORM = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/slipway/postgres:15"
 ALB = "alb.ingress.kubernetes.io/"
-SCHEMAS_ELSEWHERE = {"ExternalSecret", "SecretStore"}
-"""Kinds of operators whose schemas no package of ours holds."""
+SCHEMAS_ELSEWHERE = {"ExternalSecret", "SecretStore", "SecurityGroupPolicy"}
+"""Kinds of operators whose schemas the package for Kubernetes' own kinds lacks; `slipway check` has them."""
 
 
 def containers(resource: Resource) -> list[dict]:

@@ -252,6 +252,7 @@ def test_every_kind_that_is_used_has_a_schema() -> None:
         "argoproj.io/application_v1alpha1.json", "argoproj.io/applicationset_v1alpha1.json",
         "argoproj.io/appproject_v1alpha1.json", "elbv2.k8s.aws/targetgroupbinding_v1beta1.json",
         "external-secrets.io/externalsecret_v1.json", "external-secrets.io/secretstore_v1.json",
+        "vpcresources.k8s.aws/securitygrouppolicy_v1beta1.json",
     ):  # fmt: skip
         assert wanted in there
 

@@ -18,6 +18,8 @@ from slipway.platform.groundwork import secret
 from slipway.platform.secrets import Secrets
 
 NAMESPACE = "argocd"
+MANAGER = "slipway-argocd"
+"""Owns the fields that are applied, whichever command applies them."""
 URL = f"http://{config.NODE}:30080"
 WEBHOOK_URLS = (f"{URL}/api/webhook",)
 TOKEN = "argocd-token"
@@ -26,17 +28,23 @@ BOARD_TOKEN = "argocd-board-token"
 """The same of the account `board`."""
 
 
+def installation(kind: str, workspace: Path) -> str:
+    """Argo CD's own manifest, of the pinned release, with our settings for a kind of cluster."""
+    folder = paths.CHECKOUT / "argocd" / "install" / kind
+    if kind == "local":
+        manifest = toolchain.share("cluster", "argocd/install.yaml")
+        return kustomize.build_with([manifest], [folder], workspace, NAMESPACE)
+    return kustomize.build_offline(folder, toolchain.share("render", "argocd/ha-install.yaml"), workspace)
+
+
+def environments(kind: str) -> str:
+    """The projects and ApplicationSets of a kind of cluster."""
+    return kustomize.build(paths.CHECKOUT / "argocd" / "clusters" / kind)
+
+
 def install(cluster: Cluster, state: Path) -> None:
     """Apply Argo CD's own manifest with the local settings."""
-    cluster.apply(
-        kustomize.build_with(
-            [toolchain.share("cluster", "argocd/install.yaml")],
-            [paths.CHECKOUT / "argocd" / "install" / "local"],
-            state / "argocd",
-            NAMESPACE,
-        ),
-        manager="slipway-argocd",
-    )
+    cluster.apply(installation("local", state / "argocd"), manager=MANAGER)
     _give_secrets(cluster, Secrets(state))
 
 
@@ -57,8 +65,7 @@ def _give_secrets(cluster: Cluster, secrets: Secrets) -> None:
 
 def deploy(cluster: Cluster) -> None:
     """Hand the environments over to Argo CD: projects and ApplicationSets."""
-    manifest = kustomize.build(paths.CHECKOUT / "argocd" / "clusters" / "local")
-    cluster.apply(manifest, manager="slipway-argocd")
+    cluster.apply(environments("local"), manager=MANAGER)
 
 
 def wait(cluster: Cluster, seconds: int = 600) -> None:
