@@ -170,12 +170,15 @@ def test_the_pipeline_has_no_access_to_any_cluster(assembly: Assembly) -> None:
         ("prod", "444455556666", "prod", True),
         ("prod", "444455556666", "dev", False),
         ("prod", "111122223333", "dev", False),
+        ("prod", "444455556666", "argocd", True),
+        ("nonprod", "444455556666", "argocd", False),
+        ("nonprod", "111122223333", "argocd", False),
     ],
 )
 def test_external_secrets_reads_the_paths_of_its_own_cluster(
     assembly: Assembly, stage: str, account: str, environment: str, may: bool
 ) -> None:
-    """slipway/<environment>/ of the environments that the cluster runs."""
+    """slipway/<environment>/ of the environments that the cluster runs; where Argo CD runs, slipway/argocd/ too."""
     own = rights(assembly, f"slipway-{stage}-external-secrets")
     assert allowed(own, "secretsmanager:GetSecretValue", SECRETS.format(account, environment)) is may
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import re
 from datetime import UTC, datetime
 from functools import cache
 
 import jsonschema
 import pytest
+import yaml
 from rendering import (
     CLUSTERS,
     ENVIRONMENTS,
@@ -81,6 +84,13 @@ def application_set(objects, name) -> dict:
     return one(objects, "ApplicationSet", name)["spec"]
 
 
+def destination(cluster: str, name: str) -> dict[str, str]:
+    """Where an environment runs: on EKS, one Argo CD in prod deploys to two clusters."""
+    if cluster == "eks" and name != "prod":
+        return {"name": "nonprod"}
+    return {"server": "https://kubernetes.default.svc"}
+
+
 def test_the_schema_check_refuses_an_unknown_field(objects):
     """A misspelt field does not pass as an extension."""
     wrong = one(objects, "AppProject", "prod") | {"spec": {"sourceRepo": ["x"]}}
@@ -110,9 +120,9 @@ def test_the_default_project_is_closed(objects):
 
 
 def test_a_project_reaches_its_environment_only(project, cluster, name):
-    """One repository, one namespace, one cluster-wide object: its own Namespace."""
+    """One repository, one namespace of one cluster, one cluster-wide object: its own Namespace."""
     assert project["sourceRepos"] == [REPOSITORY[cluster]]
-    assert project["destinations"] == [{"server": "https://kubernetes.default.svc", "namespace": name}]
+    assert project["destinations"] == [{**destination(cluster, name), "namespace": name}]
     assert project["clusterResourceWhitelist"] == [{"group": "", "kind": "Namespace", "name": name}]
     assert project["orphanedResources"]["warn"] is True
 
@@ -156,7 +166,8 @@ def test_applications_belong_to_their_environment(application_set, cluster, name
     assert template["metadata"]["name"] == f"{name}-{{{{.path.basename}}}}"
     assert template["metadata"]["labels"] == {"application": "{{.path.basename}}", "environment": name}
     spec = template["spec"]
-    assert (spec["project"], spec["destination"]["namespace"]) == (name, name)
+    assert spec["project"] == name
+    assert spec["destination"] == {**destination(cluster, name), "namespace": name}
     assert spec["source"] == {
         "repoURL": REPOSITORY[cluster],
         "targetRevision": "refs/heads/main",
@@ -276,7 +287,8 @@ def test_local_server_is_where_its_address_says():
 
 def test_eks_installs_the_release_that_is_built_here():
     """Laptop and EKS run the same Argo CD."""
-    (resource,) = load(paths.CHECKOUT / "argocd/install/eks/kustomization.yaml")["resources"]
+    listed = load(paths.CHECKOUT / "argocd/install/eks/kustomization.yaml")["resources"]
+    (resource,) = [entry for entry in listed if "://" in entry]
     version = toolchain.version("github.com/argoproj/argo-cd/v3")
     assert resource == f"https://github.com/argoproj/argo-cd//manifests/ha/cluster-install?ref={version}"
 
@@ -285,3 +297,94 @@ def test_nothing_subscribes_by_annotation(application_set):
     """Subscriptions are for every Application and in one place, so that a new one needs none."""
     given = annotations(application_set["template"])
     assert not [key for key in given if key.startswith("notifications.argoproj.io")]
+
+
+def test_eks_outlives_a_node():
+    """Whatever answers people, renders or remembers runs more than once, and not on one node."""
+    resources = argocd_install("eks")
+    workloads = {w["metadata"]["name"]: w["spec"] for w in of_kind(resources, "Deployment", "StatefulSet")}
+    for name, replicas in {
+        "argocd-server": 2,
+        "argocd-repo-server": 2,
+        "argocd-redis-ha-haproxy": 3,
+        "argocd-redis-ha-server": 3,
+    }.items():
+        assert workloads[name]["replicas"] >= replicas, name
+        assert workloads[name]["template"]["spec"]["affinity"]["podAntiAffinity"], name
+    assert "argocd-redis" not in workloads
+
+
+def test_what_changes_all_the_time_is_not_watched(cluster):
+    """Leases and endpoints change every few seconds and are in no Git; the release excludes them, and we leave that."""
+    excluded = yaml.safe_load(
+        one(argocd_install(cluster), "ConfigMap", "argocd-cm")["data"]["resource.exclusions"]
+    )
+    kinds = {kind for entry in excluded for kind in entry["kinds"]}
+    assert {"Endpoints", "EndpointSlice", "Lease", "TokenReview"} <= kinds
+    deployed = {r["kind"] for name in ENVIRONMENTS for r in environment(name, cluster)}
+    assert not kinds & deployed
+
+
+def fetched(name: str) -> dict[str, str]:
+    """What an ExternalSecret of Argo CD's own puts into its Secret: key, and where in AWS it is from."""
+    external = one(argocd_install("eks"), "ExternalSecret", name)["spec"]
+    assert external["target"]["name"] == name
+    return {entry["secretKey"]: entry["remoteRef"]["key"] for entry in external["data"]}
+
+
+def test_every_secret_that_argocd_reads_on_eks_is_fetched():
+    """Each name after a dollar, in notifications and sign-on; into Secrets that Argo CD's manifests make empty."""
+    resources = argocd_install("eks")
+    notifications = one(resources, "ConfigMap", "argocd-notifications-cm")["data"]
+    services = " ".join(text for key, text in notifications.items() if key.startswith("service."))
+    assert set(re.findall(r"\$([\w-]+)", services)) == set(fetched("argocd-notifications-secret"))
+    login = one(resources, "ConfigMap", "argocd-cm")["data"]["dex.config"]
+    wanted = set(re.findall(r"\$([\w.-]+)", login)) | {"webhook.github.secret"}
+    assert wanted == set(fetched("argocd-secret"))
+    for name in ("argocd-secret", "argocd-notifications-secret"):
+        assert "data" not in one(resources, "Secret", name)
+        assert one(resources, "ExternalSecret", name)["spec"]["target"]["creationPolicy"] == "Merge"
+
+
+def test_the_groups_of_argocd_are_teams_of_who_logs_in():
+    """Rights go to teams of the organisation that sign-on asks for, and to the two tokens."""
+    resources = argocd_install("eks")
+    (connector,) = yaml.safe_load(one(resources, "ConfigMap", "argocd-cm")["data"]["dex.config"])[
+        "connectors"
+    ]
+    organisations = {entry["name"] for entry in connector["config"]["orgs"]}
+    rules = one(resources, "ConfigMap", "argocd-rbac-cm")["data"]["policy.csv"].splitlines()
+    groups = {rule.split(", ")[1] for rule in rules if rule.startswith("g, ")} - {"slipway", "role:operator"}
+    assert groups and {group.partition(":")[0] for group in groups} == organisations
+
+
+def test_the_other_cluster_is_known_by_the_name_that_projects_use():
+    """What External Secrets makes of the template is a cluster as Argo CD reads it, without a token."""
+    template = one(argocd_install("eks"), "ExternalSecret", "nonprod-cluster")["spec"]["target"]["template"]
+    assert template["metadata"]["labels"] == {"argocd.argoproj.io/secret-type": "cluster"}
+    data = {key: value.replace("{{ .ca }}", "Q0E=") for key, value in template["data"].items()}
+    config = json.loads(data["config"])
+    assert data["name"] == destination("eks", "dev")["name"] == destination("eks", "staging")["name"]
+    assert config.keys() == {"awsAuthConfig", "tlsClientConfig"}
+    assert config["tlsClientConfig"] == {"caData": "Q0E="}
+
+
+def test_the_repository_that_eks_logs_in_to_is_the_one_that_is_deployed():
+    """As a GitHub App; under another address Argo CD would read it as a stranger."""
+    template = one(argocd_install("eks"), "ExternalSecret", "deploy-repository")["spec"]["target"]["template"]
+    assert template["metadata"]["labels"] == {"argocd.argoproj.io/secret-type": "repository"}
+    assert template["data"]["url"] == REPOSITORY["eks"]
+
+
+def test_on_eks_only_boards_within_reach_are_told():
+    """The same events to the same others: without the boards of the other cluster, to whom every delivery would fail."""
+    told = {
+        cluster: yaml.safe_load(
+            one(argocd_install(cluster), "ConfigMap", "argocd-notifications-cm")["data"]["subscriptions"]
+        )
+        for cluster in CLUSTERS
+    }
+    away = tuple(f"board-{name}:" for name in ENVIRONMENTS if "server" not in destination("eks", name))
+    for entry in told["local"]:
+        entry["recipients"] = [one for one in entry["recipients"] if not one.startswith(away)]
+    assert away and told["eks"] == told["local"]

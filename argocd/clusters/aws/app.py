@@ -3,6 +3,7 @@
 import aws_cdk as cdk
 import cdk_nag
 from parameters import Stage
+from stacks.argocd import ArgoCdStack
 from stacks.budget import BudgetStack
 from stacks.cluster import ClusterStack
 from stacks.data import DataStack
@@ -23,6 +24,8 @@ def add(app: cdk.App, stage: Stage) -> None:
     IdentityStack(app, stage, network).add_stack_dependency(cluster)
     for environment in stage.environments:
         DataStack(app, stage, environment, network, cluster)
+    if stage.runs_argocd:
+        ArgoCdStack(app, stage)
     if stage.domain:
         DomainStack(app, stage, stage.domain)
     MonitoringStack(app, stage, network, cluster)

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 from parameters import Stage
 
 ANYWHERE = "0.0.0.0/0"
+NOT_IN_A_URL = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
+"""Left out of passwords, so that a connection URL holds them as they are."""
 ALL_FINDINGS = "all-findings"
 """The context in which nothing is accepted."""
 
@@ -107,3 +110,31 @@ def key(stack: cdk.Stack, id_: str, alias: str, description: str) -> kms.Key:
         enable_key_rotation=True,
         removal_policy=cdk.RemovalPolicy.RETAIN,
     )
+
+
+def made_secret(
+    stack: StageStack,
+    id_: str,
+    *,
+    name: str,
+    description: str,
+    encryption: kms.Key,
+    fields: dict,
+    generated: str,
+) -> secretsmanager.CfnSecret:
+    """A secret of which AWS makes one field up; kept when the stack goes."""
+    secret = secretsmanager.CfnSecret(
+        stack,
+        id_,
+        name=name,
+        description=description,
+        kms_key_id=encryption.key_arn,
+        generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
+            secret_string_template=stack.to_json_string(fields),
+            generate_string_key=generated,
+            exclude_characters=NOT_IN_A_URL,
+            password_length=48,
+        ),
+    )
+    secret.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+    return secret

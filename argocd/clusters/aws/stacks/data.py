@@ -9,13 +9,21 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from parameters import Environment, Stage
 
 from stacks.cluster import ClusterStack
-from stacks.common import ANYWHERE, StageStack, accept, admit, key, reach, security_group
+from stacks.common import (
+    ANYWHERE,
+    NOT_IN_A_URL,
+    StageStack,
+    accept,
+    admit,
+    key,
+    made_secret,
+    reach,
+    security_group,
+)
 from stacks.network import BACKEND_PORT, NetworkStack
 
 POSTGRES = 5432
 _DNS = 53
-_NOT_IN_A_URL = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
-"""Left out of passwords, so that a connection URL holds them as they are."""
 
 
 class DataStack(StageStack):
@@ -213,7 +221,7 @@ class DataStack(StageStack):
                 master_secret_arn=self.instance.attr_master_user_secret_secret_arn,
                 master_secret_kms_key_arn=self.key.key_arn,
                 kms_key_arn=self.key.key_arn,
-                exclude_characters=_NOT_IN_A_URL,
+                exclude_characters=NOT_IN_A_URL,
                 vpc_security_group_ids=self.rotation.attr_group_id,
                 vpc_subnet_ids=cdk.Fn.join(",", network.private),
             ),
@@ -247,18 +255,12 @@ class DataStack(StageStack):
     def _secret(
         self, id_: str, name: str, description: str, fields: dict, generated: str
     ) -> secretsmanager.CfnSecret:
-        secret = secretsmanager.CfnSecret(
+        return made_secret(
             self,
             id_,
             name=f"slipway/{self.settings.name}/{name}",
             description=description,
-            kms_key_id=self.key.key_arn,
-            generate_secret_string=secretsmanager.CfnSecret.GenerateSecretStringProperty(
-                secret_string_template=self.to_json_string(fields),
-                generate_string_key=generated,
-                exclude_characters=_NOT_IN_A_URL,
-                password_length=48,
-            ),
+            encryption=self.key,
+            fields=fields,
+            generated=generated,
         )
-        secret.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
-        return secret

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from parameters import Stage
 
 from stacks import controller
+from stacks.argocd import OWNER
 from stacks.common import StageStack, accept
 from stacks.network import NetworkStack
 from stacks.registry import DESCRIBE, READ, repository_arns
@@ -78,7 +79,9 @@ class IdentityStack(StageStack):
 
     def _external_secrets(self) -> None:
         where = f"arn:aws:secretsmanager:{self.region}:{self.account}:secret"
-        paths = [f"{where}:slipway/{environment.name}/*" for environment in self.stage.environments]
+        owners = [environment.name for environment in self.stage.environments]
+        owners += [OWNER] if self.stage.runs_argocd else []
+        paths = [f"{where}:slipway/{owner}/*" for owner in owners]
         role = self._identity(
             "external-secrets",
             "external-secrets",
@@ -94,10 +97,7 @@ class IdentityStack(StageStack):
                     conditions={
                         "StringEquals": {"kms:ViaService": f"secretsmanager.{self.region}.amazonaws.com"},
                         "ForAnyValue:StringEquals": {
-                            "kms:ResourceAliases": [
-                                f"alias/slipway-{environment.name}-data"
-                                for environment in self.stage.environments
-                            ]
+                            "kms:ResourceAliases": [f"alias/slipway-{owner}-data" for owner in owners]
                         },
                     },
                 ),
