@@ -15,6 +15,7 @@ VERBS = {
     "up": "Bring the local platform up, or repair it",
     "down": "Remove the local platform, leaving nothing behind",
     "status": "Show what runs where, with addresses and users",
+    "bootstrap": "Install Argo CD in a cluster and hand the environments over to it",
     "tools": "Build, list, export and import the pinned tools",
     "ci": "The pipeline's stages: test, build, scan, push, sign",
     "check": "Render, validate and lint every overlay that is deployed",

@@ -9,6 +9,9 @@ from pathlib import Path
 from slipway import toolchain
 from slipway.proc import Result, run
 
+NOTES = "argocd"
+"""The namespace of the notes, so that they go when Argo CD goes."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -31,14 +34,24 @@ class Cluster:
 
         Each writer has a manager name of its own, so that one does not remove what another set.
         """
-        options = ("--server-side", "--force-conflicts", f"--field-manager={manager}")
-        self.kubectl("apply", *options, "-f", "-", input=manifest, timeout=180)
+        self.applied(manifest, manager)
+
+    def applied(self, manifest: str, manager: str, dry_run: bool = False) -> str:
+        """The same, and the objects as JSON as they are now; with `dry_run`, as they would be."""
+        options = ["--server-side", "--force-conflicts", f"--field-manager={manager}"]
+        options += ["--dry-run=server"] if dry_run else []
+        return self.kubectl("apply", *options, "-o", "json", "-f", "-", input=manifest, timeout=180).stdout
+
+    def kubectl_config(self) -> str:
+        """The kubeconfig as JSON, without its secrets; asks no cluster, and does not mind a context that is not there."""
+        where = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
+        return run([toolchain.tool("kubectl"), *where, "config", "view", "-o", "json"]).stdout
 
     def remembers(self, name: str, value: str) -> bool:
         """Whether `remember` was last called with this value, on this very cluster."""
         query = (
             "--namespace",
-            "kube-system",
+            NOTES,
             "configmap",
             f"slipway-{name}",
             "--ignore-not-found",
@@ -49,8 +62,8 @@ class Cluster:
         return bool(found) and json.loads(found).get("data", {}).get("value") == value
 
     def remember(self, name: str, value: str) -> None:
-        """Leave a note in the cluster itself, so that a new cluster starts from nothing."""
-        metadata = {"name": f"slipway-{name}", "namespace": "kube-system"}
+        """Leave a note in the cluster itself, so that a new cluster, or a new Argo CD in it, starts from nothing."""
+        metadata = {"name": f"slipway-{name}", "namespace": NOTES}
         note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"value": value}}
         self.apply(json.dumps(note))
 

@@ -1,0 +1,81 @@
+"""`slipway bootstrap` on a real cluster: nothing to do where Argo CD is, and Argo CD again where it was lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import httpx
+import pytest
+from slipway.platform import config
+
+from .conftest import Platform, slipway
+
+
+def bootstrap(platform: Platform, *more: str) -> subprocess.CompletedProcess[str]:
+    """The command on the embedded cluster, which has to be named."""
+    context = platform.cluster.kubectl("config", "current-context").stdout.strip()
+    where = ("--kubeconfig", str(platform.state / "kubeconfig"), "--context", context)
+    return slipway("bootstrap", *where, "--json", *more)
+
+
+def done(platform: Platform, *more: str) -> dict:
+    """A run that must pass."""
+    ended = bootstrap(platform, "--kind", "local", *more)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def pods(platform: Platform) -> dict[str, set[str]]:
+    """The Pods of every environment, by what no other Pod has."""
+    return {
+        environment: {
+            pod["metadata"]["uid"]
+            for pod in platform.cluster.get("--namespace", environment, "pods")["items"]
+        }
+        for environment in config.ENVIRONMENTS
+    }
+
+
+def test_a_cluster_of_another_kind_is_refused(platform: Platform) -> None:
+    """kubeadm's is not EKS, whatever the context is called."""
+    ended = bootstrap(platform, "--kind", "eks")
+    assert ended.returncode == 2 and "is no cluster of the kind eks" in ended.stderr
+
+
+def test_where_argocd_is_there_is_nothing_to_do(platform: Platform) -> None:
+    """What `slipway up` applied is what the command applies, to the last field; a dry run says the same."""
+    assert slipway("up").returncode == 0
+    for more in (("--dry-run",), ()):
+        told = done(platform, *more)
+        assert (told["created"], told["changed"]) == ([], []) and len(told["unchanged"]) > 50
+
+
+@pytest.mark.timeout(1200)
+def test_a_lost_argocd_is_back_and_no_pod_noticed(platform: Platform) -> None:
+    """Its namespace is gone, kinds and all that it knew; applications go on, and are not made anew by the new one."""
+    assert slipway("up").returncode == 0
+    for environment in config.ENVIRONMENTS:
+        platform.settled(f"{environment}-board")
+    before = pods(platform)
+    platform.cluster.kubectl("delete", "namespace", "argocd", "--timeout=180s", timeout=200)
+    for environment in config.ENVIRONMENTS:
+        assert platform.version(environment)["environment"] == environment
+
+    assert "Deployment.apps/argocd-server" in done(platform, "--dry-run")["created"]
+    assert not platform.cluster.exists("namespace", "argocd")
+    began = time.monotonic()
+    created = done(platform)["created"]
+    seconds = time.monotonic() - began
+    print(f"a lost Argo CD was installed again in {seconds:.0f} s")
+    assert "Deployment.apps/argocd-server" in created
+    told = done(platform)
+    assert (told["created"], told["changed"]) == ([], [])
+
+    ended = slipway("up")  # what External Secrets does on EKS: secrets and tokens
+    assert ended.returncode == 0, ended.stderr
+    for environment in config.ENVIRONMENTS:
+        platform.settled(f"{environment}-board")
+    assert pods(platform) == before
+    assert httpx.get(f"{platform.urls['prod']}/version", timeout=5).status_code == 200
