@@ -11,6 +11,7 @@ import pytest
 from slipway.git.mirror import Mirror
 from slipway.platform.forge import ADMIN, ARGOCD, BOARD, BOT, PUBLISHER, RECORDER, REPOSITORIES, Forge
 from slipway.platform.forge_guard import confine
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.cli.bump_lab import git
 from tests.cli.storm_lab import Gitea
@@ -52,6 +53,12 @@ def as_user(forge: Forge, user: str) -> httpx.Client:
     return httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30)
 
 
+@retry(retry=retry_if_result(lambda ready: not ready), stop=stop_after_delay(30), wait=wait_fixed(0.1))
+def wait_mergeable(api: httpx.Client, pull: str) -> bool:
+    """Wait until the forge has worked out that the pull request can be merged, or fail."""
+    return api.get(pull).raise_for_status().json()["mergeable"]
+
+
 def test_the_log_takes_new_files_and_keeps_them(forge):
     """Argo CD's request makes a file; the same name again is refused, not overwritten."""
     with api(forge, RECORDER) as recorder:
@@ -85,6 +92,27 @@ def test_argocd_sets_statuses_and_does_not_write_main(forge):
         answer = argocd.post(f"/repos/slipway/deploy/statuses/{commit}", json=status)
         assert answer.status_code == 201
         assert argocd.put("/repos/slipway/deploy/contents/other", json=FILE).status_code in (403, 404)
+
+
+def test_a_developer_merges_nothing_into_what_is_deployed(forge):
+    """A developer may propose; the same merge is refused to the developer and done for the operator."""
+    deploy = "/repos/slipway/deploy"
+
+    def person(name: str) -> httpx.Client:
+        login = (name, forge.secrets.get(f"forge-{name}"))
+        return httpx.Client(base_url=f"{forge.url}/api/v1", auth=login, timeout=30)
+
+    with person("developer") as developer, person("operator") as operator:
+        assert developer.put(f"{deploy}/contents/mine", json=FILE).status_code in (403, 404)
+        proposed = {**FILE, "new_branch": "proposal"}
+        assert developer.post(f"{deploy}/contents/mine", json=proposed).status_code == 201
+        pull = {"title": "Mine", "head": "proposal", "base": "main"}
+        number = developer.post(f"{deploy}/pulls", json=pull).raise_for_status().json()["number"]
+        wait_mergeable(operator, f"{deploy}/pulls/{number}")
+        refused = developer.post(f"{deploy}/pulls/{number}/merge", json={"Do": "rebase"})
+        assert refused.status_code == 405 and "not allowed to merge" in refused.text, refused.text
+        assert not developer.get(f"{deploy}/pulls/{number}").json()["merged"]
+        assert operator.post(f"{deploy}/pulls/{number}/merge", json={"Do": "rebase"}).status_code == 200
 
 
 @pytest.mark.parametrize("repository", REPOSITORIES)
