@@ -67,7 +67,7 @@ def named_commands() -> list[tuple[str, str]]:
     """Every `slipway …`, in the text and in blocks of commands, with the document it stands in."""
     found = []
     for name, text in TEXT.items():
-        blocks = re.findall(r"^ *```\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
         lines = [line.strip().removeprefix(".venv/bin/") for block in blocks for line in block.splitlines()]
         found += [(name, line) for line in [*quoted(text), *lines] if re.match(r"slipway [a-z]", line)]
     return found
@@ -142,14 +142,16 @@ def test_every_command_parses(document: str, line: str) -> None:
         command = found
     if isinstance(command, click.Group) or not words:
         return  # named, not run
-    _, left, _ = command.make_parser(context).parse_args(words)
+    given, left, _ = command.make_parser(context).parse_args(words)
     assert left == [], line
+    lacking = [p.name for p in command.params if p.required and not p.envvar and not given.get(p.name)]
+    assert lacking == [], line
 
 
 def test_commands_are_found() -> None:
     """In both documents; an expression that finds none would let everything pass."""
     assert {document for document, _ in named_commands()} == set(DOCUMENTS)
-    assert len(named_commands()) >= 15
+    assert len(named_commands()) >= 20
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -110,6 +110,17 @@ def test_pruning_spares_the_namespace(resources):
     assert set(options) == {"Prune=false", "Delete=false"}
 
 
+def test_pruning_asks_before_it_takes_data_away(place, resources):
+    """The database here, on AWS the way to it; everything else is pruned as soon as it leaves Git."""
+    asking = {
+        (r["kind"], r["metadata"]["name"])
+        for r in resources
+        if annotations(r).get("argocd.argoproj.io/sync-options") == "Prune=confirm,Delete=confirm"
+    }
+    holding = {"local": ("StatefulSet", "board-postgres"), "eks": ("ExternalSecret", "board-database")}
+    assert asking == {holding[place[1]]}
+
+
 def test_nothing_may_talk_unless_a_policy_says_so(resources):
     """The default is no, in both directions, for every Pod."""
     assert one(resources, "NetworkPolicy", "default-deny")["spec"] == {
