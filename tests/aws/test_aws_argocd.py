@@ -16,7 +16,8 @@ INSTALL = paths.CHECKOUT / "argocd" / "install" / "eks"
 def external_secrets() -> list[dict]:
     """Those of Argo CD's own namespace."""
     documents = [yaml.safe_load(file.read_text()) for file in INSTALL.glob("*.yaml")]
-    return [document for document in documents if document["kind"] == "ExternalSecret"]
+    objects = [document for document in documents if isinstance(document, dict)]  # a patch may be a list
+    return [document for document in objects if document["kind"] == "ExternalSecret"]
 
 
 def made(assembly: Assembly) -> dict[str, set[str]]:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from slipway.commands.bootstrap import command
 from slipway.errors import SlipwayError
+from slipway.platform import argocd
 
 FAKE = Path(__file__).with_name("fake_kubectl.py")
 EKS, PLAIN = "v1.36.2-eks-0a1b2c3", "v1.37.2"
 EXTERNAL_SECRETS = "customresourcedefinition/externalsecrets.external-secrets.io"
 ARGOCD = "deployment/argocd-server"
+
+
+INSTALLATION, ENVIRONMENTS = argocd.installation, argocd.environments
+
+
+@cache
+def rendered(kind: str) -> tuple[str, str]:
+    """What is applied, rendered once for all tests but the one that is about rendering."""
+    with tempfile.TemporaryDirectory() as workspace:
+        return INSTALLATION(kind, Path(workspace)), ENVIRONMENTS(kind)
 
 
 class Lab:
@@ -28,6 +41,8 @@ class Lab:
         self.file = folder / "cluster.json"
         monkeypatch.setenv("SLIPWAY_TOOLS_PATH", str(tool.parent))
         monkeypatch.setenv("FAKE_CLUSTER", str(self.file))
+        monkeypatch.setattr(argocd, "installation", lambda kind, workspace: rendered(kind)[0])
+        monkeypatch.setattr(argocd, "environments", lambda kind: rendered(kind)[1])
         self.is_like()
 
     def is_like(self, version: str = EKS, *objects: str) -> None:
@@ -162,5 +177,7 @@ def test_people_read_the_same(lab: Lab) -> None:
 
 def test_rendering_fetches_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release that EKS names by its address comes from the pinned module: there is no git to fetch it with."""
+    monkeypatch.setattr(argocd, "installation", INSTALLATION)
+    monkeypatch.setattr(argocd, "environments", ENVIRONMENTS)
     monkeypatch.setenv("PATH", "")
     assert lab.done("--dry-run")["created"]

@@ -42,13 +42,13 @@ def named(platform: Platform, environment: str) -> dict[str, str | None]:
 
 
 def running(platform: Platform, environment: str) -> dict[str, str]:
-    """What the environment's Pods of the application run, as the kubelet pulled it: digest by image."""
+    """What the environment's Pods run, as the kubelet pulled it: digest by image. PostgreSQL is imported, not pulled."""
     pods = platform.cluster.get("--namespace", environment, "pods", "-l", "app.kubernetes.io/part-of=board")
     images = {
         status["imageID"]
         for pod in pods["items"]
         for status in pod["status"].get("containerStatuses", [])
-        if "/postgres@" not in status["imageID"]
+        if "@" in status["imageID"]
     }
     assert len(images) == len({image.partition("@")[0] for image in images}), images
     return dict(image.split("@") for image in images)
