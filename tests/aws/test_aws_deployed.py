@@ -287,7 +287,7 @@ def test_keys_rotate_every_year(clouds: Clouds, stage) -> None:
     """Each key that an alias of ours names."""
     kms = clouds[stage.account].client("kms")
     ours = [a for a in kms.list_aliases()["Aliases"] if a["AliasName"].startswith("alias/slipway-")]
-    assert len(ours) == 3 + len(stage.environments)
+    assert len(ours) == 3 + len(stage.environments) + stage.runs_argocd
     for alias in ours:
         assert kms.get_key_rotation_status(KeyId=alias["TargetKeyId"])["KeyRotationEnabled"], alias
 

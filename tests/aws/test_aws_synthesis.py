@@ -30,7 +30,7 @@ def test_synthesis_opened_no_connection(out: Path) -> None:
     connect = "import socket; socket.create_connection(('127.0.0.1', 1), 1)"
     failed = run([*OFFLINE, paths.PYTHON, "-c", connect], allowed=(1,))
     assert "Network is unreachable" in failed.stderr
-    assert len(list(out.glob("*.template.json"))) == 15
+    assert len(list(out.glob("*.template.json"))) == 16
 
 
 def test_templates_can_be_given_to_cloudformation_as_they_are(assembly: Assembly) -> None:
@@ -61,7 +61,7 @@ def test_stacks_are_protected_from_deletion(out: Path) -> None:
     """As the manifest tells CDK's deployment."""
     artifacts = json.loads((out / "manifest.json").read_text())["artifacts"].values()
     stacks = [a for a in artifacts if a["type"] == "aws:cloudformation:stack"]
-    assert len(stacks) == 15
+    assert len(stacks) == 16
     assert all(a["properties"].get("terminationProtection") for a in stacks)
 
 

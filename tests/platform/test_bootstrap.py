@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 
-import httpx
 import pytest
 from slipway.platform import config
 
@@ -73,9 +72,11 @@ def test_a_lost_argocd_is_back_and_no_pod_noticed(platform: Platform) -> None:
     told = done(platform)
     assert (told["created"], told["changed"]) == ([], [])
 
-    ended = slipway("up")  # what External Secrets does on EKS: secrets and tokens
-    assert ended.returncode == 0, ended.stderr
     for environment in config.ENVIRONMENTS:
         platform.settled(f"{environment}-board")
     assert pods(platform) == before
-    assert httpx.get(f"{platform.urls['prod']}/version", timeout=5).status_code == 200
+
+    ended = slipway("up")  # what External Secrets does on EKS: secrets and tokens
+    assert ended.returncode == 0, ended.stderr
+    exit_code, verdicts = platform.live(platform.version("prod")["commit"], "--env", "prod")
+    assert exit_code == 0, verdicts
