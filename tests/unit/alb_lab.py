@@ -183,29 +183,37 @@ class Lab:
         return self.status()["reloads"]
 
     def haproxy(self) -> list[int]:
-        """The pids of HAProxy's processes below the driver."""
-        return descendants(self.alb.process.pid)
+        """The pids of HAProxy's master and workers, whoever started them."""
+        pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+        return [pid for pid in pids if self._is_haproxy(pid)]
+
+    def masters(self) -> list[int]:
+        """Those of them that no other one of them started."""
+        pids = self.haproxy()
+        return [pid for pid in pids if int(_stat(pid)[1]) not in pids]
+
+    def _is_haproxy(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            return arguments[0].endswith("haproxy") and str(self.state / "alb" / "haproxy.cfg") in arguments
+        return False
 
     def stop(self) -> None:
         for process in (self.alb, self.aws):
             process.stop()
 
 
-def descendants(pid: int) -> list[int]:
-    """The pids of all processes below one."""
-    found = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, thread.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
 def alive(pid: int) -> bool:
     """Whether the process runs (a zombie does not)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return _stat(pid)[0] != "Z"
     except OSError:
         return False
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state and its parent on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @contextlib.contextmanager

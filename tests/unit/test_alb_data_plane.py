@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -349,11 +351,37 @@ def test_the_load_balancer_serves_on_while_the_api_is_away(one: Lab) -> None:
     assert one.reloads() == reloads
 
 
-def test_nothing_is_left_when_the_driver_is_killed(one: Lab) -> None:
-    """Killed with -9 the driver takes HAProxy with it; started again it serves what it served before."""
-    pids = one.haproxy()
-    assert len(pids) >= 2
-    one.alb.kill()
-    until(lambda: not any(map(alive, pids)), 5)
+def test_a_killed_driver_leaves_haproxy_serving_and_the_next_takes_it_over(one: Lab) -> None:
+    """Killed with -9 the driver costs no request and no WebSocket; the next one changes what is in force again."""
+    group, target = one.aws.group("kept"), Target("127.0.0.25")
+    one.aws.rule(one.listener, 5, group, path("/ws*", "/kept*"))
+    one.aws.serve(group, target)
+    until(lambda: httpx.get(f"{one.url}/kept").is_success)
+    before, master = one.haproxy(), one.masters()
+    with Load(f"{one.url}/kept") as load, until(lambda: opened(one.url)) as socket:
+        one.alb.kill()
+        time.sleep(0.5)
+        assert all(map(alive, before))
+        one.alb.start()
+        one.aws.rule(one.listener, 6, fixed(418), path("/after"))
+        until(lambda: httpx.get(f"{one.url}/after").status_code == 418)
+        assert echo(socket, "still") == f"{target.ip} still"
+        assert one.masters() == master, "the new driver did not take over the old one's HAProxy"
+    assert set(load.statuses) == {"200"} and load.statuses["200"] > 50
+
+    for pid in one.haproxy():
+        os.kill(pid, signal.SIGKILL)
+    assert one.alb.process.wait(timeout=10) == 2, "the driver did not notice that HAProxy had ended"
     one.alb.start()
-    until(lambda: httpx.get(f"{one.url}/memory").is_success, 10)
+    until(lambda: httpx.get(f"{one.url}/kept").is_success, 10)
+
+
+def test_nothing_is_left_when_the_driver_is_ended(one: Lab) -> None:
+    """Ended properly the driver takes HAProxy with it, also one that it took over."""
+    taken_over = one.alb.log.read_text().count("taken over")
+    one.alb.kill()
+    one.alb.start()
+    until(lambda: one.alb.log.read_text().count("taken over") > taken_over)
+    assert one.haproxy() != []
+    assert one.alb.stop() == 0
+    until(lambda: one.haproxy() == [], 5)

@@ -56,6 +56,9 @@ class Driver:
         try:
             async with health.client() as self.prober, asyncio.TaskGroup() as tasks:
                 self.tasks = tasks
+                if await self.haproxy.adopt():
+                    log.warning("HAProxy of an earlier process taken over")
+                    tasks.create_task(self.haproxy.ended())
                 tasks.create_task(self._follow())
                 tasks.create_task(self._apply_changes())
         finally:
@@ -76,6 +79,7 @@ class Driver:
                 await asyncio.sleep(0.5)
                 continue
             away = False
+            self.haproxy.trim_log()
             if snapshot["Version"] != version:
                 version = snapshot["Version"]
                 self._take(Reader(self.ports, self._certificates(snapshot)).read(snapshot))

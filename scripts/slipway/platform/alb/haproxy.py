@@ -1,4 +1,7 @@
-"""The border to HAProxy: one master with its workers, a child of this process; reloads and runtime changes.
+"""The border to HAProxy: one master with its workers, started by this process or by one before it.
+
+As an ALB's data plane does, it serves on while nobody controls it: a process that was killed leaves it behind, and
+the next one takes it over by a reload.
 
 A reload starts a new worker that takes over the listening sockets; the former one ends when its last connection
 does. HAProxy refuses changes of servers in a former worker, so there only connections are cut, one by one. What is
@@ -9,10 +12,10 @@ by the state of that time; after its answer it is closed.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import pwd
 import re
+import select
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +26,10 @@ from slipway.proc import run
 
 PROGRAM = Path("/usr/sbin/haproxy")
 USER = "haproxy"
-_PR_SET_PDEATHSIG = 1
+LOG = "haproxy.log"
+"""Its own file and no pipe to this process, which may end before HAProxy does."""
+_LOG_LIMIT = 20 << 20
+_MASTER = re.compile(r"^(\d+)\s+master\s", re.MULTILINE)
 _WORKER = re.compile(r"^(\d+)\s+worker\s+(\d+)\s", re.MULTILINE)
 _SESSION = re.compile(r"^(0x[0-9a-f]+): .* be=(\S+) .*?srv=(\S+) ", re.MULTILINE)
 _REFUSED = re.compile(r"No such|Unknown command|disabled|Require|Can't find", re.IGNORECASE)
@@ -41,9 +47,35 @@ def user() -> str | None:
         return None
 
 
-def _end_with_parent() -> None:
-    """In the child: SIGTERM when the parent ends, however it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+class Adopted:
+    """A HAProxy that an earlier process started: no child of this one, so its exit code is not told."""
+
+    def __init__(self, pid: int):
+        self._pidfd = os.pidfd_open(pid)
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, as a child's."""
+        ready, _, _ = select.select([self._pidfd], [], [], 0)
+        return -1 if ready else None
+
+    def send_signal(self, number: int) -> None:
+        """Never to another process that got its pid."""
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    def terminate(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGTERM)
+
+    async def wait(self) -> int:
+        """Wait until it has ended."""
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(self._pidfd, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._pidfd)
+        return -1
 
 
 class HAProxy:
@@ -52,10 +84,27 @@ class HAProxy:
     def __init__(self, folder: Path):
         self.file = folder / "haproxy.cfg"
         self.socket = folder / "haproxy.sock"
-        self.process: asyncio.subprocess.Process | None = None
+        self.log = folder / LOG
+        self.process: asyncio.subprocess.Process | Adopted | None = None
         self.reloads = 0
         self.current = 0
         self.known: dict[int, dict[str, Server]] = {}
+
+    async def adopt(self) -> bool:
+        """Take over what an earlier process left running in this folder; True when there was something.
+
+        Its workers' servers are not known: `load` replaces them, and what they still have ends by itself.
+        """
+        try:
+            answer = await self.command("show proc")
+        except Unreachable:
+            return False
+        master = _MASTER.search(answer)
+        if master is None:
+            return False
+        self.process = Adopted(int(master[1]))
+        self.known = {pid: {} for pid in await self.workers()}
+        return True
 
     async def load(self, text: str, servers: Servers) -> bool:
         """Start with this configuration, or move to it without losing a connection; True when it was started.
@@ -78,7 +127,7 @@ class HAProxy:
     async def ended(self) -> None:
         """Wait for the process to end, which it must not: raises `MachineError`."""
         code = await self.process.wait()  # type: ignore[union-attr]
-        raise MachineError(f"HAProxy ended with code {code}", fix="see its messages above")
+        raise MachineError(f"HAProxy ended with code {code}", fix=f"see {self.log}")
 
     async def _check(self, text: str) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +140,15 @@ class HAProxy:
         self.socket.unlink(missing_ok=True)
         argv = [str(PROGRAM), "-W", "-S", f"{self.socket},mode,600", "-f", str(self.file)]
         try:
-            self.process = await asyncio.create_subprocess_exec(*argv, preexec_fn=_end_with_parent)
+            with self.log.open("ab") as log:
+                self.process = await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log)
         except FileNotFoundError as exc:
             raise ToolError("haproxy is not installed", fix="install the Debian package haproxy") from exc
+
+    def trim_log(self) -> None:
+        """Empty the log when it is long; HAProxy appends, so it goes on at the beginning."""
+        if self.log.is_file() and self.log.stat().st_size > _LOG_LIMIT:
+            os.truncate(self.log, 0)
 
     async def _taken_over(self, before: set[int]) -> int:
         """Wait until a worker that was not there before serves, and return its pid."""
@@ -111,7 +166,7 @@ class HAProxy:
                 return fresh[0]
         raise MachineError(
             f"HAProxy did not take over the configuration {self.file}",
-            fix="see its messages above; most often a port of --ports is in use by another process",
+            fix=f"see {self.log}; most often a port of --ports is in use by another process",
         )
 
     async def workers(self) -> dict[int, int]:
