@@ -7,7 +7,7 @@ PYTEST  := $(VENV)/bin/python -m pytest
 
 .DEFAULT_GOAL := help
 
-.PHONY: help up down status test test-fast bench coverage soak lint venv tools lock
+.PHONY: help up down status test test-fast bench coverage soak faults lint venv tools lock
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ coverage: venv tools ## Branches of the edit and git modules that no test takes,
 soak: venv ## Twenty rollouts under load
 	@$(SLIPWAY) up
 	@$(PYTEST) tests/platform/test_rollout_under_load.py --rollouts 20
+
+faults: venv ## Every fault under load, and a table of what each cost
+	@$(SLIPWAY) up
+	@$(PYTEST) tests/platform/test_faults.py --faults all; ended=$$?; $(VENV)/bin/python -m tests.platform.faults; exit $$ended
 
 lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

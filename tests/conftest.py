@@ -8,8 +8,13 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--rollouts N`: how many rollouts happen under load."""
+    """`--rollouts N`: how many rollouts happen under load; `--faults`: which faults do."""
     parser.addoption("--rollouts", type=int, default=3, help="rollouts under load (default 3)")
+    parser.addoption(
+        "--faults",
+        default="quick",
+        help="faults under load: quick (default), all, or words of their names, with commas",
+    )
 
 
 SLOW = (

@@ -10,6 +10,8 @@ import pytest
 from slipway import paths
 from slipway.cli import VERBS, cli
 
+from tests.platform.faults import FAULTS
+
 README = (paths.CHECKOUT / "README.md").read_text()
 FOLDERS = ("apps", "base", "overlays", "argocd", "ci", "images", "scripts", "tests")
 
@@ -88,6 +90,21 @@ def test_make_targets_in_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (paths.CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     for target in re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE):
         assert target in targets
+
+
+def test_the_readme_has_every_fault_and_what_it_cost() -> None:
+    """The table of `make faults`: no fault left out, no request lost without its excuse, and when it was measured."""
+    section = re.search(r"^## Faults\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    assert section, "README has no section Faults"
+    cells = [[cell.strip() for cell in line.split("|")] for line in section[1].splitlines() if "|" in line]
+    rows = {row[1]: row[2:-1] for row in cells[2:]}
+    assert list(rows) == [fault.name for fault in FAULTS]
+    for fault in FAULTS:
+        requests, failed, heals, delivers, lost = rows[fault.name]
+        assert int(requests.replace(",", "")) > 0 and heals.endswith(" s") and delivers.endswith(" s")
+        assert failed == "0" or (fault.excuse and failed.endswith(f": {fault.excuse}")), fault.name
+        assert lost == "nothing", fault.name
+    assert re.search(r"^Measured \d+ \w+ \d{4} at commit [0-9a-f]{7,}", section[1], re.MULTILINE)
 
 
 def test_no_file_names_a_package_registry() -> None:

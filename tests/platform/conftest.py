@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from slipway import paths
+from slipway.errors import SlipwayError
 from slipway.kubectl import Cluster
 from slipway.platform import argocd, config, groundwork, pipeline, status
 from slipway.platform.secrets import Secrets
@@ -34,7 +35,7 @@ def eventually(condition: Callable[[], object], seconds: float, what: str, every
     while time.monotonic() < deadline:
         try:
             last = condition()
-        except (httpx.HTTPError, KeyError, ValueError) as exc:
+        except (httpx.HTTPError, KeyError, ValueError, SlipwayError) as exc:
             last = exc
         if last and not isinstance(last, Exception):
             return last

@@ -3,8 +3,8 @@
     BOARD_READ_TOKEN=… python -m tests.platform.load URL SECONDS
 
 Runs in a process of its own so that the test's own work does not slow it. It targets loopback only, stops by
-itself, and prints one JSON object: requests, failures (with the first few texts), sockets and reconnect times.
-It ends early, as asked, on SIGTERM, and prints the same.
+itself, and prints a line once it runs, and at the end one JSON object: requests, failures (with the first few texts),
+sockets and reconnect times. It ends early, as asked, on SIGTERM, and prints the same. `constant_load` is all that.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import httpx
 import websockets
+
+if TYPE_CHECKING:
+    from .conftest import Platform
 
 RATE = 50
 SOCKETS = 10
@@ -26,6 +33,8 @@ PATHS = ("/version", "/api/now", "/", "/_stcore/health")
 TOKEN = "BOARD_READ_TOKEN"
 """The variable that holds what the API asks of readers."""
 SHOWN = 10
+LONGEST = 3 * 3600
+_RUNNING = "running"
 
 
 @dataclass
@@ -71,6 +80,8 @@ async def _requests(url: str, count: Count, stop: asyncio.Event) -> None:
             running.add(task)
             task.add_done_callback(running.discard)
             number += 1
+            if number == RATE:
+                print(_RUNNING, flush=True)
             await asyncio.sleep(max(0.0, started + number / RATE - time.monotonic()))
         await asyncio.gather(*running)
 
@@ -122,6 +133,22 @@ async def load(url: str, seconds: float) -> Count:
     await asyncio.gather(*tasks)
     count.seconds = round(time.monotonic() - started, 1)
     return count
+
+
+@contextmanager
+def constant_load(platform: Platform, environment: str) -> Iterator[dict]:
+    """Load from a process of its own, which runs when the block begins; what it counted is there after the block."""
+    argv = [sys.executable, "-m", "tests.platform.load", platform.urls[environment], str(LONGEST)]
+    env = {**os.environ, TOKEN: platform.read_token}
+    counted: dict = {}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stdout.readline().strip() == _RUNNING, "the load did not start"
+            yield counted
+        finally:
+            process.terminate()
+            printed, _ = process.communicate(timeout=60)
+    counted.update(json.loads(printed))
 
 
 if __name__ == "__main__":

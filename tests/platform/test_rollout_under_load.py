@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from .conftest import Platform, eventually
-from .load import RATE, SOCKETS, TOKEN
-
-LONGEST = 3 * 3600
-
-
-@contextmanager
-def constant_load(platform: Platform, environment: str) -> Iterator[dict]:
-    """Load from a process of its own; what it counted is in the dictionary after the block."""
-    argv = [sys.executable, "-m", "tests.platform.load", platform.urls[environment], str(LONGEST)]
-    env = {**os.environ, TOKEN: platform.read_token}
-    counted: dict = {}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=env) as process:
-        try:
-            yield counted
-        finally:
-            process.terminate()
-            printed, _ = process.communicate(timeout=60)
-    counted.update(json.loads(printed))
+from .load import LONGEST, RATE, SOCKETS, constant_load
 
 
 @pytest.mark.timeout(LONGEST)

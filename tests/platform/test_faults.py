@@ -1,0 +1,80 @@
+"""The platform heals by itself, users notice nothing, and nothing is lost, whatever is killed.
+
+`make test` has the faults that are quick; `make faults` has them all.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from .conftest import Platform, eventually
+from .faults import ENVIRONMENT, FAULTS, Fault, Row, commit, delivered, kept, record, version
+from .load import RATE, SOCKETS, constant_load
+
+HEALS = 300
+"""Seconds; far more than any of them takes on a busy machine."""
+ON = 5
+"""Seconds for which the load goes on when all is over."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The faults that `--faults` names."""
+    asked = metafunc.config.getoption("--faults")
+    if asked == "quick":
+        chosen = [fault for fault in FAULTS if fault.quick]
+    elif asked == "all":
+        chosen = list(FAULTS)
+    else:
+        chosen = [fault for fault in FAULTS if any(word in fault.name for word in asked.split(","))]
+    assert chosen, f"no fault is named like {asked}"
+    metafunc.parametrize("fault", chosen, ids=[fault.name for fault in chosen])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_note_stays(platform: Platform):
+    """Git says afterwards what it said before."""
+    yield
+    eventually(lambda: commit(platform, ""), 60, "the note of the fault tests is gone")
+    platform.settled(f"{ENVIRONMENT}-board")
+
+
+@pytest.mark.timeout(2 * HEALS + 900)
+def test_the_platform_heals_by_itself_and_loses_nothing(platform: Platform, fault: Fault) -> None:
+    """Under load no request fails, a commit made at once is delivered, and all that was there is there."""
+    for environment in platform.urls:
+        platform.settled(f"{environment}-board")
+    before = kept(platform)
+    note = f"{fault.name}, {time.time_ns()}"
+    with constant_load(platform, ENVIRONMENT) as counted, ThreadPoolExecutor(1) as beside:
+        over = fault.inject(platform)
+        started = time.monotonic()
+        delivery = beside.submit(delivered, platform, note, HEALS)
+        eventually(over, HEALS, f"{fault.name}, and heals by itself", every=0.2)
+        healed = time.monotonic() - started
+        delivers = delivery.result()
+        time.sleep(ON)
+    for environment in platform.urls:
+        platform.settled(f"{environment}-board")
+    lost = before.lost(kept(platform))
+    row = Row(
+        fault=fault.name,
+        requests=counted["requests"],
+        failed=counted["failures"],
+        excuse=fault.excuse,
+        heals=round(healed, 1),
+        delivers=delivers,
+        lost=lost,
+        first_failures=counted["first_failures"],
+        date=f"{datetime.now(UTC):%-d %B %Y}",
+        commit=version(),
+    )
+    record(row)
+    print(row)
+    assert lost == []
+    assert counted["requests"] > 0.8 * RATE * counted["seconds"], "the load generator did not keep its rate"
+    assert counted["sockets_opened"] >= SOCKETS, "the WebSockets never opened"
+    assert fault.excuse or counted["failures"] == 0, counted["first_failures"]
