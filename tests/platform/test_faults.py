@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from .conftest import Platform, eventually
-from .faults import ENVIRONMENT, FAULTS, Fault, Row, commit, delivered, kept, record, version
+from .faults import ENVIRONMENT, FAULTS, Fault, Row, commit, delivered, kept, no_room, record, version
 from .load import RATE, SOCKETS, constant_load
 
 HEALS = 300
@@ -23,6 +25,8 @@ ON = 5
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The faults that `--faults` names."""
+    if "fault" not in metafunc.fixturenames:
+        return
     asked = metafunc.config.getoption("--faults")
     if asked == "quick":
         chosen = [fault for fault in FAULTS if fault.quick]
@@ -40,6 +44,21 @@ def _no_note_stays(platform: Platform):
     yield
     eventually(lambda: commit(platform, ""), 60, "the note of the fault tests is gone")
     platform.settled(f"{ENVIRONMENT}-board")
+
+
+def test_a_full_disk_is_full_and_afterwards_as_before(tmp_path: Path) -> None:
+    """The registry's fault is a real one: reads pass, each write ends with ENOSPC, and nothing of it stays."""
+    folder = tmp_path / "data"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "old").write_text("kept")
+    with no_room(folder, tmp_path / "full"):
+        assert (folder / "deep" / "old").read_text() == "kept"
+        for file in (folder / "new", folder / "deep" / "old"):
+            with pytest.raises(OSError) as refused:
+                file.write_text("more")
+            assert refused.value.errno == errno.ENOSPC
+    assert [file.name for file in tmp_path.rglob("*")] == ["data", "deep", "old"]
+    (folder / "deep" / "old").write_text("more")
 
 
 @pytest.mark.timeout(2 * HEALS + 900)
