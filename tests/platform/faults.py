@@ -533,17 +533,18 @@ FAULTS = (
         "load balancer controller killed",
         container("kube-system", "app.kubernetes.io/name=aws-load-balancer-controller", "controller"),
     ),
-    Fault("load balancer's control loop killed", program("alb", loop_is_in_control)),
+    Fault("load balancer's control loop killed", program("alb", loop_is_in_control), quick=True),
     Fault("load balancer's proxy killed", proxy, excuse="it is the proxy"),
     Fault(
         "PostgreSQL killed",
         container(ENVIRONMENT, "app.kubernetes.io/name=board-postgres", "postgres", board_answers),
         excuse="it is the database",
     ),
-    Fault("application Pod deleted", delete_a_pod, quick=True),
+    Fault("application Pod deleted", delete_a_pod),
     Fault(
         "application Pod's process killed",
         container(ENVIRONMENT, "app.kubernetes.io/name=board-backend", "backend"),
+        excuse="an ALB sends no request twice",
     ),
 )
 

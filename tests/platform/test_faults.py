@@ -97,3 +97,4 @@ def test_the_platform_heals_by_itself_and_loses_nothing(platform: Platform, faul
     assert counted["requests"] > 0.8 * RATE * counted["seconds"], "the load generator did not keep its rate"
     assert counted["sockets_opened"] >= SOCKETS, "the WebSockets never opened"
     assert fault.excuse or counted["failures"] == 0, counted["first_failures"]
+    assert counted["failures"] <= RATE * (healed + ON), "requests failed for longer than the fault lasted"
