@@ -464,7 +464,6 @@ class Row:
     fault: str
     requests: int
     failed: int
-    excuse: str
     heals: float
     delivers: float
     lost: list[str]
@@ -494,13 +493,20 @@ def table(rows: list[Row]) -> str:
         "| fault | requests | failed | heals in | delivers in | lost |",
         "|---|---|---|---|---|---|",
     ]
+    excuses = {fault.name: fault.excuse for fault in FAULTS}
     for row in rows:
-        failed = f"{row.failed}: {row.excuse}" if row.failed and row.excuse else str(row.failed)
+        failed = (
+            f"{row.failed}: {excuses[row.fault]}" if row.failed and excuses[row.fault] else f"{row.failed}"
+        )
         lost = ", ".join(row.lost) or "nothing"
-        numbers = f"{row.requests:,} | {failed} | {row.heals:.0f} s | {row.delivers:.0f} s"
+        numbers = f"{row.requests:,} | {failed} | {_seconds(row.heals)} | {_seconds(row.delivers)}"
         lines.append(f"| {row.fault} | {numbers} | {lost} |")
     when = sorted({f"{row.date} at commit {row.commit}" for row in rows})
     return "\n".join([*lines, "", f"Measured {'; '.join(when)}.", ""])
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f} s" if value >= 1 else "under 1 s"
 
 
 def version() -> str:

@@ -83,7 +83,6 @@ def test_the_platform_heals_by_itself_and_loses_nothing(platform: Platform, faul
         fault=fault.name,
         requests=counted["requests"],
         failed=counted["failures"],
-        excuse=fault.excuse,
         heals=round(healed, 1),
         delivers=delivers,
         lost=lost,

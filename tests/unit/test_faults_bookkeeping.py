@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.platform import faults
-from tests.platform.faults import FAULTS, Kept, Row, noted, record, table
+from tests.platform.faults import Fault, Kept, Row, noted, record, table
 
 NOTHING = Kept(heads={}, events=frozenset(), deployments=frozenset(), images={})
 
@@ -69,14 +69,15 @@ def test_a_note_changes_what_is_rendered_and_can_be_taken_back() -> None:
 def test_a_row_takes_the_place_of_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has each fault once, in order, with the newest figures."""
     monkeypatch.setattr(faults, "OUTPUT", tmp_path / "out" / "faults.json")
-    names = [fault.name for fault in FAULTS]
-    row = Row(names[1], 1000, 0, "", 1.0, 2.0, [], [], "1 May 2026", "abc")
+    monkeypatch.setattr(faults, "FAULTS", (Fault("first", str, excuse="why"), Fault("second", str)))
+    row = Row("second", 1000, 0, 1.0, 2.0, [], [], "1 May 2026", "abc")
     record(row)
-    record(dataclasses.replace(row, fault=names[0], failed=3, excuse="why", lost=["event e"]))
+    record(dataclasses.replace(row, fault="first", failed=3, lost=["event e"]))
     record(dataclasses.replace(row, requests=2000))
     written = (tmp_path / "out" / "faults.md").read_text()
     assert written == table(faults.measured())
     assert written.splitlines()[2:4] == [
-        f"| {names[0]} | 1,000 | 3: why | 1 s | 2 s | event e |",
-        f"| {names[1]} | 2,000 | 0 | 1 s | 2 s | nothing |",
+        "| first | 1,000 | 3: why | 1 s | 2 s | event e |",
+        "| second | 2,000 | 0 | 1 s | 2 s | nothing |",
     ]
+    assert written.endswith("\nMeasured 1 May 2026 at commit abc.\n")
