@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
-from alb_lab import Lab, alive, fixed, lab, path, until
-from alb_targets import Load, Target
+from alb_lab import Lab, Process, alive, fixed, lab, path, until
+from alb_targets import Load, Target, free_port
 from slipway.platform import scrape
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -184,6 +185,26 @@ def test_prometheus_is_told_of_requests_answers_and_targets(one: Lab) -> None:
     one.aws.elb.deregister_targets(TargetGroupArn=group, Targets=[target.id])
     after = until(lambda: (now := told())[serving] == 0 and now)
     assert after[requests] > before[requests] and after[errors] > before[errors]
+
+
+def test_a_new_target_is_taken_in_after_the_lag_of_its_registration(one: Lab, tmp_path: Path) -> None:
+    """By a second data plane beside the first, each with its own load balancer: 503 until then."""
+    port, lag = free_port(), 3
+    listener, url = one.aws.balancer("lab-late"), f"http://127.0.0.1:{port}"
+    arguments = ("--aws-url", one.aws.url, "--state", str(tmp_path), "--ports", f"lab-late={port}")
+    late = Process("slipway.platform.alb", *arguments, "--register-lag", str(lag), log=tmp_path / "alb.log")
+    try:
+        group, target = one.aws.group("late"), Target("127.0.0.33")
+        one.aws.rule(listener, 1, group, path("/*"))
+        until(lambda: httpx.get(url).status_code == 503)
+        began = time.monotonic()
+        one.aws.register(group, target)
+        assert one.aws.health(group, target)["Reason"] == "Elb.RegistrationInProgress"
+        until(lambda: httpx.get(url).status_code != 503)
+        assert time.monotonic() - began >= lag
+        assert httpx.get(url).json()["by"] == target.ip
+    finally:
+        late.stop()
 
 
 def test_a_cookie_keeps_a_client_at_its_target(one: Lab) -> None:

@@ -46,11 +46,11 @@ def test_without_a_healthy_target_the_unhealthy_ones_are_used() -> None:
 
 
 def test_a_target_that_left_gets_requests_for_the_lag_and_keeps_connections_for_the_delay() -> None:
-    """Serving until the lag is over, connected until the deregistration delay is, then gone; the plan says when."""
+    """Serving until the lag is over, then connected for the deregistration delay, then gone; the plan says when."""
     targets = {target(1, left=100.0): GOOD, target(2): GOOD}
-    row = [planned(targets, now) for now in (100.0, 104.9, 105.0, 129.9, 130.0)]
+    row = [planned(targets, now) for now in (100.0, 104.9, 105.0, 134.9, 135.0)]
     assert [states(made).get("10.244.0.1") for made in row] == [True, True, False, False, None]
-    assert [made.until for made in row] == [105.0, 105.0, 130.0, 130.0, None]
+    assert [made.until for made in row] == [105.0, 105.0, 135.0, 135.0, None]
 
 
 def test_a_lag_longer_than_the_delay_holds_the_target() -> None:
@@ -58,6 +58,13 @@ def test_a_lag_longer_than_the_delay_holds_the_target() -> None:
     targets = {target(1, left=100.0): GOOD, target(2): GOOD}
     assert states(planned(targets, 104.9, delay=0))["10.244.0.1"] is True
     assert "10.244.0.1" not in states(planned(targets, 105.0, delay=0))
+
+
+def test_a_request_that_the_lag_let_in_has_the_whole_delay() -> None:
+    """The load balancer counts the delay from when it learns: else it would cut what it has only just sent."""
+    targets = {target(1, left=100.0): GOOD, target(2): GOOD}
+    assert states(planned(targets, 107.9, delay=3))["10.244.0.1"] is False
+    assert "10.244.0.1" not in states(planned(targets, 108.0, delay=3))
 
 
 def test_a_target_that_left_unchecked_keeps_the_state_it_had() -> None:

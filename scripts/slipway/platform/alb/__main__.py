@@ -57,14 +57,23 @@ async def serve(driver: Driver) -> None:
     show_default=True,
     help="Seconds until the load balancer learns that a target is leaving.",
 )
+@click.option(
+    "--register-lag",
+    type=click.FloatRange(0),
+    default=0,
+    show_default=True,
+    help="Seconds until the load balancer takes in a new target; a real one needs them when AWS is busy.",
+)
 @click.option("--metrics-port", type=int, help="Port on 127.0.0.1 for HAProxy's Prometheus exporter.")
-def main(aws_url: str, state: Path, ports: str, learn_lag: float, metrics_port: int | None) -> None:
+def main(
+    aws_url: str, state: Path, ports: str, learn_lag: float, register_lag: float, metrics_port: int | None
+) -> None:
     """Serve the load balancers that the AWS API knows, on 127.0.0.1.
 
     Example: python -m slipway.platform.alb --state /var/lib/slipway --ports slipway-dev=8082
     """
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
-    driver = Driver(aws_url, state / "alb", parse_ports(ports), learn_lag, metrics_port)
+    driver = Driver(aws_url, state / "alb", parse_ports(ports), learn_lag, register_lag, metrics_port)
     try:
         asyncio.run(serve(driver))
     except* SlipwayError as group:

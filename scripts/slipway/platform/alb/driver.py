@@ -15,7 +15,7 @@ import httpx
 
 from slipway.errors import CommandFailed, MachineError, Unreachable
 from slipway.platform.alb import config, haproxy, health, status
-from slipway.platform.alb.health import CHECKING, Health
+from slipway.platform.alb.health import CHECKING, REGISTERING, Health
 from slipway.platform.alb.model import Model, Target, TargetGroup
 from slipway.platform.alb.plan import Plan, Server, Slots, TargetKey, key, plan
 from slipway.platform.alb.reader import Reader
@@ -36,12 +36,14 @@ class Driver:
         folder: Path,
         ports: Mapping[tuple[str, int], int],
         lag: float,
+        register_lag: float = 0,
         metrics: int | None = None,
     ):
         self.api = httpx.AsyncClient(base_url=aws_url, trust_env=False, timeout=40)
         self.folder = folder
         self.ports = ports
         self.lag = lag
+        self.register_lag = register_lag
         self.metrics = metrics
         self.model = Model()
         self.health: dict[TargetKey, Health] = {}
@@ -111,6 +113,11 @@ class Driver:
 
     async def _check(self, group: TargetGroup, target: Target) -> None:
         one, loop = key(group, target), asyncio.get_running_loop()
+        if self.register_lag and self.health[one].state == health.INITIAL:
+            self.health[one] = REGISTERING
+            await asyncio.sleep(target.since + self.register_lag - time.time())
+            self.health[one] = CHECKING
+            self.dirty.set()
         while True:
             started = loop.time()
             outcome = await health.probe(self.prober, target.ip, target.port, group.check)

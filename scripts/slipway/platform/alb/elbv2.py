@@ -81,7 +81,7 @@ class TargetGroup(models.FakeTargetGroup):
                 record["Left"] = time.time()
 
     def _forget(self) -> None:
-        keep = time.time() - max(self.delay, LAG_LIMIT)
+        keep = time.time() - self.delay - LAG_LIMIT
         self.records = {k: r for k, r in self.records.items() if r["Left"] is None or r["Left"] > keep}
 
     def set_health(self, target: dict[str, Any]) -> None:

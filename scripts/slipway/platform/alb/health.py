@@ -86,6 +86,7 @@ class Health:
         return Health(self.state, self.reason, self.description, self.against + 1)
 
 
+REGISTERING = Health(INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress")
 CHECKING = Health(INITIAL, "Elb.InitialHealthChecking", "Initial health checks in progress")
 
 

@@ -17,7 +17,7 @@ TargetKey = tuple[str, str, int, float]
 
 SMALLEST = 8
 LAG_LIMIT = 60
-"""Seconds: the longest lag, and so the shortest time for which a target that left stays in the snapshot."""
+"""Seconds: the longest lag, and so how much longer than its delay a target that left stays in the snapshot."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def decide(group: TargetGroup, health: Mapping[TargetKey, Health], now: float, l
     """The targets that still hold connections, with what they get.
 
     A target that was deregistered keeps getting new requests for `lag` seconds, because so long a real load
-    balancer takes to learn of it; afterwards it keeps its connections until the deregistration delay is over.
+    balancer takes to learn of it; from then on it keeps its connections for the deregistration delay.
     When no target is healthy, all unhealthy ones are used (an ALB fails open); new ones wait for their first pass.
     """
     present: list[tuple[Target, str, float | None]] = []
@@ -57,7 +57,7 @@ def decide(group: TargetGroup, health: Mapping[TargetKey, Health], now: float, l
         state = seen.state if seen else target.state
         if target.left is None:
             present.append((target, state, None))
-        elif now < target.left + max(group.delay, lag):
+        elif now < target.left + lag + group.delay:
             present.append((target, state, target.left))
 
     def reachable(left: float | None) -> bool:
@@ -67,7 +67,7 @@ def decide(group: TargetGroup, health: Mapping[TargetKey, Health], now: float, l
     decisions = []
     for target, state, left in present:
         serving = state == wanted and reachable(left)
-        until = None if left is None else left + (lag if reachable(left) else max(group.delay, lag))
+        until = None if left is None else left + (lag if reachable(left) else lag + group.delay)
         decisions.append(Decision(target, serving, until))
     return decisions
 
