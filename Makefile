@@ -25,7 +25,7 @@ test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
 	@$(SLIPWAY) tools build crosscheck
 	@$(PYTEST) -m "not platform and not alone" --numprocesses 2 --quiet
-	@$(PYTEST) -m "platform or alone"
+	@$(PYTEST) -m "platform or alone" --durations=25
 
 test-fast: venv tools ## The inner loop: no platform, nothing that starts servers
 	@$(PYTEST) -m "not platform and not slow" --numprocesses 2 --quiet
