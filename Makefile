@@ -25,7 +25,7 @@ test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
 	@$(SLIPWAY) tools build crosscheck
 	@$(PYTEST) -m "not platform and not alone" --numprocesses 2 --quiet
-	@$(PYTEST) -m "platform or alone" --durations=25
+	@$(PYTEST) -m "(platform or alone) and not long" --durations=25
 
 test-fast: venv tools ## The inner loop: no platform, nothing that starts servers
 	@$(PYTEST) -m "not platform and not slow" --numprocesses 2 --quiet
@@ -41,9 +41,9 @@ soak: venv ## Twenty rollouts under load
 	@$(SLIPWAY) up
 	@$(PYTEST) tests/platform/test_rollout_under_load.py --rollouts 20
 
-faults: venv ## Every fault under load, and a table of what each cost
+faults: venv ## Every fault under load with a table of its cost, settings taken away, a lost cluster
 	@$(SLIPWAY) up
-	@$(PYTEST) tests/platform/test_faults.py --faults all; ended=$$?; $(VENV)/bin/python -m tests.platform.faults; exit $$ended
+	@$(PYTEST) tests/platform/test_faults.py tests/platform/test_settings_are_needed.py tests/platform/test_cluster_lost.py --faults all; ended=$$?; $(VENV)/bin/python -m tests.platform.faults; exit $$ended
 
 lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -13,6 +13,8 @@ from slipway.platform.supervisor import Supervisor
 
 from .conftest import Platform, eventually, slipway
 
+pytestmark = pytest.mark.long
+
 
 def lose_the_cluster(platform: Platform) -> None:
     """End the node and empty its disk: etcd, Argo CD, images and the databases are gone, as with a lost machine."""

@@ -34,6 +34,8 @@ from slipway.platform import config
 from .conftest import Platform, eventually
 from .settings_load import RATE
 
+pytestmark = pytest.mark.long
+
 NAME = "board-frontend"
 """The Deployment whose settings are tried: it keeps sessions in memory, so it has all of them."""
 KINDS = {"Deployment": NAME, "Service": NAME, "ServiceAccount": NAME, "Ingress": "board"}
