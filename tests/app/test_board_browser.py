@@ -204,7 +204,9 @@ def test_a_page_that_loses_its_process_is_the_same_on_the_next(board, browser):
         page.get_by_text("v7").first.wait_for(timeout=30_000)
         assert page.get_by_role("combobox", name="Environment").input_value() == "staging"
         assert page.get_by_role("combobox", name="Kind").input_value() == "Failures"
-        assert not page.get_by_role("alert").count() and not page.get_by_role("dialog").count()
+        # A notice that the backend is slow, as on a busy machine, goes with the next renewal.
+        page.get_by_role("alert").first.wait_for(state="detached", timeout=30_000)
+        assert not page.get_by_role("dialog").count()
         page.close()
     finally:
         frontend.stop()

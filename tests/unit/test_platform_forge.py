@@ -180,8 +180,8 @@ def test_the_bot_proposes_what_it_may_not_push(forge, environments):
     pulls = "/repos/slipway/deploy/pulls"
     with as_user(forge, BOT) as bot:
         file = f"{environments}/overlays/prod/board/proposed"
-        assert bot.post(file, json=FILE | {"new_branch": "proposal"}).status_code == 201
-        opened = bot.post(pulls, json={"title": "t", "head": "proposal", "base": "main"})
+        assert bot.post(file, json=FILE | {"new_branch": "proposal-of-the-bot"}).status_code == 201
+        opened = bot.post(pulls, json={"title": "t", "head": "proposal-of-the-bot", "base": "main"})
         assert opened.status_code == 201
         merged = bot.post(f"{pulls}/{opened.json()['number']}/merge", json={"Do": "rebase"})
         assert merged.status_code == 405, merged.text
