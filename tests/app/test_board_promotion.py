@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from slipway.registry.attestations import PREDICATE, predicate
+from slipway.registry.references import Reference
 
 from tests.cli.bump_lab import BACKEND, OCI, Deploy, Registry, kustomization, sha
 from tests.cli.dora_lab import Repo
@@ -206,6 +207,29 @@ def test_a_registry_that_is_away_or_slow_holds_nothing_up(backend, world, regist
     )
     assert "board-backend" in refused[0]
     assert found["images"][0]["from"]["digest"] == world.digests[2]
+
+
+def test_a_login_to_the_registry_serves_many_images_and_is_renewed(registry, monkeypatch):
+    """On AWS each login is a client of its own and a call; and it ends, so that it must not be kept for ever."""
+    made = []
+
+    class Counted(board_registry.Registry):
+        def __init__(self, **options):
+            super().__init__(**options)
+            made.append(self)
+
+    monkeypatch.setattr(board_registry, "Registry", Counted)
+    images = board_registry.Images()
+    digests = [f"sha256:{number:064x}" for number in range(30)]
+    for digest in digests:
+        _, notes = images.facts([Reference(BACKEND, None, digest)], None)
+        assert "is not in the registry" in notes[0]
+    logins = len(made)
+    assert 1 <= logins <= 4
+    monkeypatch.setattr(board_registry, "_RENEW", -1.0)
+    images.facts([Reference(BACKEND, None, "sha256:" + "f" * 64)], None)
+    assert len(made) == logins + 1
+    images.close()
 
 
 def test_a_registry_that_git_does_not_name_is_not_asked(backend, world, registry):

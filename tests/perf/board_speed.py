@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 from slipway.dora.metrics import nearest_rank
 
-from tests.cli.bump_lab import GitServer
+from tests.cli.bump_lab import GitServer, Registry
 from tests.perf.board_story import ENVIRONMENTS, Story
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +59,8 @@ def measure(apps: int = APPS, facts: int = FACTS) -> dict[str, object]:
         _fill(url, story)
         git = stack.enter_context(GitServer(folder))
         git.http.handle_error = lambda *_: None  # who hangs up has what it asked for
-        backend = stack.enter_context(_backend(url, git.url, folder))
+        registry = stack.enter_context(Registry())
+        backend = stack.enter_context(_backend(url, git.url, registry.mirrors, folder))
         api = _run(_asked(backend, story))
         page = stack.enter_context(_page(backend))
         api_with_page = _run(_asked(backend, story))
@@ -155,8 +156,8 @@ class _Backend:
 
 
 @contextmanager
-def _backend(url: str, git: str, folder: Path) -> Iterator[_Backend]:
-    """Started, and everything read."""
+def _backend(url: str, git: str, mirrors: str, folder: Path) -> Iterator[_Backend]:
+    """Started, and everything read; the registry that it asks has none of the images, and says so."""
     from board_testing import free_port, healthy, until
 
     port = free_port()
@@ -165,6 +166,7 @@ def _backend(url: str, git: str, folder: Path) -> Iterator[_Backend]:
         "BOARD_DEPLOY_REPO": f"{git}/deploy.git", "BOARD_SOURCE_REPO": f"{git}/source.git",
         "BOARD_DATA_DIR": str(folder / "data"), "BOARD_READS_PER_MINUTE": "1000000",
         "BOARD_EVENTS_PER_MINUTE": "1000000", "BOARD_LOG_LEVEL": "INFO",
+        "SLIPWAY_REGISTRY_MIRRORS": mirrors,
     }  # fmt: skip
     command = [sys.executable, "-m", "board_backend", "serve", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "backend.log").open("wb") as log:

@@ -99,6 +99,10 @@ class Registry:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
         self._client.close()
 
     def resolve(self, reference: Reference) -> Image:

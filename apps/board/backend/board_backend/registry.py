@@ -23,6 +23,9 @@ PATIENCE = 3.0
 _AGAIN = 60.0
 """Seconds after which what could not be told is asked for again."""
 
+_RENEW = 6 * 3600.0
+"""Seconds for which a login is used; ECR's hold for twelve hours, and making one takes a second and a call to AWS."""
+
 _LIMIT = 4096
 """Images that are kept."""
 
@@ -40,6 +43,7 @@ class Images:
         self._asked: dict[Key, Future[ImageFacts]] = {}
         self._failed: dict[Key, tuple[float, str]] = {}
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="registry")
+        self._own = threading.local()
 
     def facts(
         self, references: Sequence[Reference], public_key: bytes | None
@@ -89,7 +93,7 @@ class Images:
     def _read(self, reference: Reference, public_key: bytes | None) -> ImageFacts:
         key = (reference.digest, public_key)
         try:
-            found = _read(reference, public_key)
+            found = _read(self._registry(), reference, public_key)
         except Exception as exc:
             why = exc.message if isinstance(exc, SlipwayError) else _UNREADABLE.format(reference.short)
             with self._lock:
@@ -104,13 +108,21 @@ class Images:
                 self._kept.pop(next(iter(self._kept)))
         return found
 
+    def _registry(self) -> Registry:
+        """This thread's connections and logins."""
+        own, now = self._own, time.monotonic()
+        if not hasattr(own, "registry") or now - own.since > _RENEW:
+            if hasattr(own, "registry"):
+                own.registry.close()
+            own.registry, own.since = Registry(ecr=True), now
+        return own.registry
 
-def _read(reference: Reference, public_key: bytes | None) -> ImageFacts:
+
+def _read(registry: Registry, reference: Reference, public_key: bytes | None) -> ImageFacts:
     # By digest alone: that a tag was moved since says nothing of the image.
     exact = Reference(reference.name, None, reference.digest)
-    with Registry(ecr=True) as registry:
-        image = registry.resolve(exact)
-        scan = scanned(registry, exact, public_key) if public_key else None
+    image = registry.resolve(exact)
+    scan = scanned(registry, exact, public_key) if public_key else None
     return ImageFacts(
         tag=reference.tag,
         digest=reference.digest,
