@@ -168,9 +168,16 @@ def test_what_looks_random_is_found(tmp_path: Path, place: Callable) -> None:
 def test_a_planted_argument_is_found(options: tuple[str, ...]) -> None:
     """In a process that runs, alone, behind an equals sign, and behind an option."""
     value = SECRETS["a token of GitHub"].split()[1]
-    command = [sys.executable, "-c", "input()", *(option.format(value) for option in options)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-c",
+        "print(flush=True); input()",
+        *(option.format(value) for option in options),
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        # Before it runs, the kernel may not have its arguments yet.
+        assert process.stdout.readline() == b"\n"
         found = secret_scan.scan(secret_scan.arguments([process_commands()[process.pid]]))
     finally:
         process.communicate(b"\n")
