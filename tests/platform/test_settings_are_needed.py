@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +29,8 @@ import yaml
 from slipway import kustomize, paths
 from slipway.errors import CommandFailed
 from slipway.platform import config
+
+from tests.cli.storm_lab import free_port
 
 from .conftest import Platform, eventually
 from .settings_load import RATE
@@ -334,13 +335,6 @@ def sessions_lost(url: str) -> int:
         assert statuses <= {200, 404}
         lost += statuses != {200}
     return lost
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
