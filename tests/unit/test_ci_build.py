@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from slipway.errors import CommandFailed, InvalidInput, MachineError
 from slipway.pipeline import archive, config
-from slipway.pipeline.build import Request, build, builder, compression, host_secrets, request
+from slipway.pipeline.build import Buildah, Request, build, builder, compression, host_secrets, request
 from slipway.pipeline.commit import Commit
 from slipway.pipeline.records import Output
 
@@ -132,6 +132,17 @@ def test_a_failing_build_leaves_nothing(settings, project, tmp_path):
     with pytest.raises(InvalidInput, match="was not built"):
         Output(tmp_path / "out").built("board-backend")
     assert not list((tmp_path / "out").glob("*.tar"))
+
+
+def test_a_build_does_not_fail_because_another_one_tidies_up(tmp_path):
+    """buildah cannot list images while a neighbour removes its own; then none is removed here."""
+    asked, program = tmp_path / "asked", tmp_path / "buildah"
+    program.write_text(f'#!/bin/sh\necho "$1" >> {asked}\necho x/y:1 x/y:2 x/y:3 x/y:4\nexit 125\n')
+    program.chmod(0o755)
+    builds = Buildah({"SLIPWAY_BUILDAH_ROOT": str(tmp_path)})
+    builds.command = [str(program)]
+    builds._forget("x/y")
+    assert asked.read_text() == "images\n"
 
 
 def test_old_images_do_not_pile_up(settings, project, tmp_path, monkeypatch):

@@ -117,9 +117,12 @@ class Buildah:
     def _forget(self, name: str) -> None:
         """Remove all but the newest images of this name; layers that those share stay and serve as cache."""
         listed = run(
-            [*self.command, "images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={name}:*"]
-        ).stdout
-        for old in sorted(set(listed.split()))[:-_KEPT]:
+            [*self.command, "images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={name}:*"],
+            check=False,
+        )
+        if listed.returncode:
+            return  # another build removes its own meanwhile, which buildah cannot list beside; the next one tidies up
+        for old in sorted(set(listed.stdout.split()))[:-_KEPT]:
             run([*self.command, "rmi", old], check=False)
 
     def _base(self, wanted: Request) -> list[str]:
