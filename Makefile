@@ -23,9 +23,8 @@ status: venv ## Show what runs where
 
 test: venv ## Every test, on the real platform
 	@$(SLIPWAY) up
-	@$(SLIPWAY) tools build crosscheck
-	@$(PYTEST) -m "not platform and not alone" --numprocesses 2 --quiet
-	@$(PYTEST) -m "(platform or alone) and not long" --durations=25
+	@$(SLIPWAY) tools build crosscheck secrets
+	@$(PYTEST) -m "not long" --numprocesses 2 --dist loadgroup --durations=40 --quiet
 
 test-fast: venv tools ## The inner loop: no platform, nothing that starts servers
 	@$(PYTEST) -m "not platform and not slow" --numprocesses 2 --quiet

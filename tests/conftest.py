@@ -69,11 +69,18 @@ SLOW = (
 """Files that start real servers, builders or browsers, or wait; `make test-fast` leaves them out."""
 
 
+PLATFORM = "platform"
+"""The group of the tests of which one runs at a time, while another process takes all the others."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow files."""
+    """Mark the slow files; what takes the machine or the platform goes one after the other, the platform's end last."""
     for item in items:
         if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group(PLATFORM))
+    items.sort(key=lambda item: item.path.name == "test_up_down_up.py")
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,9 @@ from slipway import paths
 from slipway.errors import ToolError
 from slipway.proc import run, stream
 
-PLATFORM = ("cluster", "forge", "loadbalancer", "supplychain", "monitoring", "alertmanager")
+PLATFORM = ("cluster", "forge", "loadbalancer", "network", "supplychain", "monitoring", "alertmanager")
 """What the platform is made of, in the order in which it needs them."""
-GROUPS = (*PLATFORM, "registry", "render", "crosscheck")
+GROUPS = (*PLATFORM, "registry", "render", "crosscheck", "secrets")
 
 Progress = Callable[[str, int, int], None]
 """Called with what was compiled last, packages done and packages in all."""

@@ -71,36 +71,11 @@ def _without(value: Any, lost: set[str], nodes: str) -> Any:
     return {key: _without(item, lost, nodes) for key, item in value.items()}
 
 
-class Emulator:
-    """AWS for one account."""
+class Cloud:
+    """AWS for one account, at an address."""
 
-    def __init__(self, account: str, log: Path):
-        self.account = account
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        environment = {
-            **os.environ,
-            "MOTO_ACCOUNT_ID": account,
-            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
-            "PYTHONUNBUFFERED": "1",
-        }
-        with log.open("w") as sink:
-            self.process = subprocess.Popen(argv, env=environment, stdout=sink, stderr=sink)
-        self._ready()
-
-    def _ready(self) -> None:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(self.url)
-                return
-            except httpx.TransportError:
-                assert self.process.poll() is None, "moto's server did not start"
-                assert time.monotonic() < end, "moto's server does not answer"
-                time.sleep(0.05)
+    def __init__(self, account: str, url: str):
+        self.account, self.url = account, url
 
     def client(self, service: str) -> Any:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -113,7 +88,7 @@ class Emulator:
             if stack["account"] != self.account:
                 continue
             if stack["name"].endswith("-cluster"):
-                nodes = self._nodes()
+                nodes = self._nodes(stack["name"].removesuffix("-cluster"))
             template = supported(assembly.templates[stack["name"]], nodes)
             if not template["Resources"]:
                 continue
@@ -138,12 +113,43 @@ class Emulator:
                 readers = json.dumps(properties["RepositoryPolicyText"])
                 ecr.set_repository_policy(repositoryName=name, policyText=readers)
 
-    def _nodes(self) -> str:
+    def _nodes(self, network: str) -> str:
         ec2 = self.client("ec2")
-        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"][0]["VpcId"]
-        return ec2.create_security_group(GroupName="nodes", Description="As EKS makes it", VpcId=vpc)[
-            "GroupId"
-        ]
+        named = [{"Name": "tag:Name", "Values": [network]}]
+        (vpc,) = ec2.describe_vpcs(Filters=named)["Vpcs"]
+        made = ec2.create_security_group(GroupName="nodes", Description="As EKS makes it", VpcId=vpc["VpcId"])
+        return made["GroupId"]
+
+
+class Emulator(Cloud):
+    """AWS for one account, in a process of its own."""
+
+    def __init__(self, account: str, log: Path):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        super().__init__(account, f"http://127.0.0.1:{port}")
+        argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        environment = {
+            **os.environ,
+            "MOTO_ACCOUNT_ID": account,
+            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        with log.open("w") as sink:
+            self.process = subprocess.Popen(argv, env=environment, stdout=sink, stderr=sink)
+        self._ready()
+
+    def _ready(self) -> None:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(self.url)
+                return
+            except httpx.TransportError:
+                assert self.process.poll() is None, "moto's server did not start"
+                assert time.monotonic() < end, "moto's server does not answer"
+                time.sleep(0.05)
 
     def stop(self) -> None:
         self.process.terminate()

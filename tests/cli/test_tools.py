@@ -40,8 +40,8 @@ def test_the_list_says_what_is_not_built(tmp_path: Path) -> None:
     done = slipway("tools", "list", "--json", cache=tmp_path)
     rows = json.loads(done.stdout)
     assert [row["group"] for row in rows] == [
-        "cluster", "forge", "loadbalancer", "supplychain", "monitoring", "alertmanager", "registry", "render",
-        "crosscheck",
+        "cluster", "forge", "loadbalancer", "network", "supplychain", "monitoring", "alertmanager", "registry",
+        "render", "crosscheck", "secrets",
     ]  # fmt: skip
     assert not any(row["built"] for row in rows)
 

@@ -1,6 +1,6 @@
 """What each credential of the platform cannot do, tried with the credential itself, beside what it can.
 
-Not here: traffic that no NetworkPolicy allows, since nothing on this platform enforces NetworkPolicies.
+Traffic that no NetworkPolicy allows: test_network_policies.py.
 """
 
 from __future__ import annotations

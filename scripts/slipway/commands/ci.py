@@ -81,16 +81,17 @@ def guard(file: Path, since: str | None) -> None:
 
 
 @command.command("test")
+@click.option("--again", is_flag=True, help="Run them even if they passed on the same files before.")
 @stage
-def test(settings: Config, images: list[str], output: Output, printer: _Printer) -> None:
-    """Run the application's own tests.
+def test(settings: Config, images: list[str], output: Output, printer: _Printer, again: bool) -> None:
+    """Run the application's own tests, unless they passed on exactly these files.
 
-    Example: slipway ci test
+    Example: slipway ci test --again
     """
     from slipway.pipeline import test as test_stage
 
-    test_stage.run(settings, Path(), printer.line)
-    printer.result({"passed": True})
+    stands = test_stage.run(settings, Path(), commit.read(), printer.line, again)
+    printer.result({"passed": True, "in": stands})
 
 
 @command.command("build")

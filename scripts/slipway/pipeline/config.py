@@ -25,10 +25,18 @@ class Image(_Strict):
     repository: str = Field(pattern=r"^[a-z0-9]+([._/-][a-z0-9]+)*$")
 
 
+class Reuse(_Strict):
+    """For how long passed tests stand for the next ones on the same files; `unread` are those that no test reads."""
+
+    unread: list[str] = []
+    days: int = Field(default=7, ge=1)
+
+
 class Test(_Strict):
-    """The command that tests the application, run by this Python."""
+    """The command that tests the application, run by this Python; without `reuse` at every build."""
 
     arguments: list[str] = Field(min_length=1)
+    reuse: Reuse | None = None
 
 
 class Scan(_Strict):

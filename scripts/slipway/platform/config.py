@@ -7,6 +7,8 @@ HOST = "10.250.1.1"
 NODE = "10.250.1.2"
 LINK = "slipway0"
 NODE_NAME = "slipway"
+BRIDGE = "cni0"
+"""The node's device that every Pod of it is connected to."""
 POD_NETWORK = "10.244.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
 

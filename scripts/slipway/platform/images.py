@@ -1,4 +1,4 @@
-"""The platform's own images: Kubernetes, Argo CD, Redis, PostgreSQL and the load balancer controller.
+"""The platform's own images: Kubernetes, Argo CD, Redis, PostgreSQL, load balancer controller, policy engine.
 
 They carry the names that kubeadm and Argo CD's install manifest ask for, read from those, so that unmodified
 manifests find them on the node.
@@ -18,6 +18,7 @@ from slipway.platform.oci import Entry, Image, write_archive, write_layer
 from slipway.proc import run
 
 CONTROLLER_IMAGE = "slipway.local/aws-load-balancer-controller:2.4"
+ENGINE_IMAGE = "slipway.local/kube-router:2.1"
 ARGOCD_NAMES = (
     "application-controller",
     "applicationset-controller",
@@ -73,7 +74,8 @@ def argocd_images() -> dict[str, str]:
 def archive(log: Path) -> Path:
     """The archive with every image the node needs at its start, made once per set of tools."""
     rootfs = debian.root_file_system("platform", log)
-    sources = f"{toolchain.key('cluster')} {toolchain.key('loadbalancer')} {rootfs.name}"
+    keys = [toolchain.key(group) for group in ("cluster", "loadbalancer", "network")]
+    sources = " ".join([*keys, rootfs.name])
     key = hashlib.sha256((sources + Path(__file__).read_text()).encode()).hexdigest()[:16]
     folder = paths.cache() / "images"
     tar = folder / f"platform-{key}.tar"
@@ -111,6 +113,9 @@ def _images(rootfs: Path, layers: Path) -> list[Image]:
     controller = write_layer(
         layers / "controller.tar", [Entry("/controller", toolchain.tool("aws-load-balancer-controller"))]
     )
+    engine = write_layer(
+        layers / "engine.tar", [Entry("/usr/local/bin/kube-router", toolchain.tool("kube-router"))]
+    )
     as_user = {"user": str(UID)}
     return [
         *(single(name) for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")),
@@ -132,6 +137,7 @@ def _images(rootfs: Path, layers: Path) -> list[Image]:
             ("/usr/local/bin/postgres-entrypoint",),
             **as_user,
         ),
+        Image((ENGINE_IMAGE,), (rootfs, engine), ("/usr/local/bin/kube-router",)),
         Image((CONTROLLER_IMAGE,), (controller,), ("/controller",), user="65532"),
     ]
 

@@ -45,10 +45,11 @@ def up(state: Path) -> None:
     run([*inside, "ip", "route", "replace", "default", "via", config.HOST])
     run([*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1"])
     run([*inside, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1"], check=False)
-    # Until kube-proxy knows a service, refuse at once instead of letting clients wait for a lost packet.
-    refuse = ["FORWARD", "-d", config.SERVICE_NETWORK, "-j", "REJECT"]
-    if run([*inside, "iptables", "-C", *refuse], check=False).returncode:
-        run([*inside, "iptables", "-A", *refuse])
+    # Until kube-proxy knows a service, refuse at once instead of letting clients wait for a lost packet. Not in
+    # FORWARD, where the policy engine accepts before anybody else is asked.
+    refuse = ["iif", config.BRIDGE, "to", config.SERVICE_NETWORK, "unreachable"]
+    if not run([*inside, "ip", "rule", "list", *refuse[:4]]).stdout:
+        run([*inside, "ip", "rule", "add", *refuse])
     run(["ip", "route", "replace", config.POD_NETWORK, "via", config.NODE])
 
 

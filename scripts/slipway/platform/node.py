@@ -246,7 +246,7 @@ def _cni() -> dict:
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {
         "type": "bridge",
-        "bridge": "cni0",
+        "bridge": config.BRIDGE,
         "isGateway": True,
         "ipMasq": False,
         "hairpinMode": True,

@@ -33,6 +33,7 @@ from slipway.platform import (
     network,
     node,
     pipeline,
+    policy_engine,
     preflight,
     registry,
 )
@@ -71,7 +72,7 @@ class Up:
             debian.install(missing, self.state.with_name(f"{self.state.name}-packages.log"))
             step.note(f"{len(missing)} installed" if missing else "all there")
         with locked(self.state), ThreadPoolExecutor(max_workers=4) as beside:
-            for group in ("cluster", "registry", "forge", "loadbalancer"):
+            for group in ("cluster", "registry", "forge", "loadbalancer", "network"):
                 self._build(group)
             scanners = beside.submit(self._build, "supplychain")
             renderer = beside.submit(self._build, "render")
@@ -183,15 +184,20 @@ class Up:
             node.wait_api(self.node.kubeconfig)
 
     def _cluster(self) -> None:
-        with self.steps.step("Argo CD, load balancer controller, the board's access") as step:
+        with self.steps.step("policy engine, Argo CD, load balancer controller, the board's access") as step:
             if self.cluster.remembers("applied", self.settings):
                 step.note("nothing changed")
                 return
+            if not self.external:
+                # First, so that no Pod that Git's policies hold runs a moment without them.
+                policy_engine.install(self.cluster)
             groundwork.apply(self.cluster, self.state)
             crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
             loadbalancer.install(self.cluster, crds, config.AWS_URL, self.state)
             argocd.install(self.cluster, self.state)
             argocd.wait(self.cluster)
+            if not self.external:
+                policy_engine.wait(self.cluster)
             argocd.make_tokens(self.cluster, self.secrets)
             # Before anything is delivered: a Pod without its Secret does not start.
             groundwork.give_access(self.cluster, self.secrets, self.secrets.get(argocd.BOARD_TOKEN))

@@ -1,0 +1,22 @@
+"""Installs kube-router, which enforces the NetworkPolicies that Git holds; on EKS the VPC CNI does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway.kubectl import Cluster
+
+NAMESPACE = "kube-system"
+NAME = "kube-router"
+MANIFESTS = Path(__file__).parent / "manifests" / NAME
+
+
+def install(cluster: Cluster) -> None:
+    """Apply the engine; does not wait for its Pod."""
+    cluster.apply("\n---\n".join((MANIFESTS / name).read_text() for name in ("rbac.yaml", "daemonset.yaml")))
+
+
+def wait(cluster: Cluster, seconds: int = 120) -> None:
+    """Wait until every node's engine has written its rules at least once."""
+    arguments = ("rollout", "status", f"daemonset/{NAME}", f"--timeout={seconds}s")
+    cluster.kubectl("--namespace", NAMESPACE, *arguments, timeout=seconds + 15)
