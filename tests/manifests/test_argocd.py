@@ -314,6 +314,17 @@ def test_eks_outlives_a_node():
     assert "argocd-redis" not in workloads
 
 
+def test_on_eks_nodes_are_drained_one_pod_at_a_time():
+    """Each workload of several Pods has a budget that holds its Pods, and no budget holds a single one."""
+    resources = argocd_install("eks")
+    budgets = [budget["spec"] for budget in of_kind(resources, "PodDisruptionBudget")]
+    held = sorted(str(budget["selector"]["matchLabels"]) for budget in budgets)
+    workloads = [w["spec"] for w in of_kind(resources, "Deployment", "StatefulSet")]
+    several = [w for w in workloads if w.get("replicas", 1) > 1]
+    assert held == sorted(str(w["template"]["metadata"]["labels"]) for w in several)
+    assert all(budget["maxUnavailable"] == 1 for budget in budgets)
+
+
 def test_what_changes_all_the_time_is_not_watched(cluster):
     """Leases and endpoints change every few seconds and are in no Git; the release excludes them, and we leave that."""
     excluded = yaml.safe_load(

@@ -542,6 +542,9 @@ FAULTS = (
     Fault("load balancer's control loop killed", program("alb", loop_is_in_control), quick=True),
     Fault("load balancer's proxy killed", proxy, excuse="it is the proxy"),
     Fault(
+        "policy engine killed", container("kube-system", "app.kubernetes.io/name=kube-router", "kube-router")
+    ),
+    Fault(
         "PostgreSQL killed",
         container(ENVIRONMENT, "app.kubernetes.io/name=board-postgres", "postgres", board_answers),
         excuse="it is the database",
