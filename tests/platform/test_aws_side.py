@@ -58,7 +58,8 @@ def cloud(platform: Platform, assembly: Assembly) -> Iterator[Cloud]:
         supervisor = Supervisor(platform.state / "supervisor")
         supervisor.halt("aws")
         supervisor.run("aws")
-        eventually(lambda: made.client("sts").get_caller_identity(), 30, "the AWS API is back")
+        address = f"{config.AWS_URL}/slipway/elbv2"
+        eventually(lambda: httpx.get(address, timeout=5).is_success, 30, "the AWS API is back")
 
 
 @pytest.fixture(scope="module")

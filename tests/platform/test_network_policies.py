@@ -64,8 +64,8 @@ def client(platform: Platform, namespace: str, name: str) -> Client:
 
 
 def address(platform: Platform, namespace: str, name: str, port: int) -> str:
-    """A port of one of an application's Pods: no Service stands between."""
-    return f"{pods(platform, namespace, name)[0]['status']['podIP']}:{port}"
+    """A port of another of an application's Pods, if it has several: no Service stands between."""
+    return f"{pods(platform, namespace, name)[-1]['status']['podIP']}:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +146,9 @@ def test_a_stranger_reaches_only_what_has_no_policy(stranger: Client, doors: dic
 
 def test_names_are_found_where_only_the_name_server_may_be_asked(platform: Platform) -> None:
     """By the Service's name; what kube-proxy translates is judged by where it leads."""
-    frontend = client(platform, "dev", "board-frontend")
-    assert frontend.reaches("board-backend:8000") == {"board-backend:8000"}
-    assert frontend.reaches("board-postgres:5432") == set()
+    frontend, backend = (client(platform, "dev", f"board-{part}") for part in ("frontend", "backend"))
+    assert frontend.reaches("board-backend:80", "board-postgres:5432") == {"board-backend:80"}
+    assert backend.reaches("board-postgres:5432") == {"board-postgres:5432"}
 
 
 def test_the_load_balancer_is_let_in(platform: Platform) -> None:
