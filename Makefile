@@ -36,9 +36,9 @@ bench: venv ## Measure against what a user would run instead
 coverage: venv tools ## Branches of the edit and git modules that no test takes, each with its reason
 	@$(VENV)/bin/python -m tests.branch_coverage
 
-soak: venv ## Twenty rollouts under load
+soak: venv ## Twenty rollouts under load, a hundred writers at once
 	@$(SLIPWAY) up
-	@$(PYTEST) tests/platform/test_rollout_under_load.py --rollouts 20
+	@$(PYTEST) tests/cli/test_bump_storm.py tests/platform/test_rollout_under_load.py --writers 100 --rollouts 20
 
 faults: venv ## Every fault under load with a table of its cost, settings taken away, a lost cluster
 	@$(SLIPWAY) up

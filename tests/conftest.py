@@ -8,8 +8,9 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--rollouts N`: how many rollouts happen under load; `--faults`: which faults do."""
+    """How much of what can be done more often is done: `--rollouts`, `--faults`, `--writers`."""
     parser.addoption("--rollouts", type=int, default=3, help="rollouts under load (default 3)")
+    parser.addoption("--writers", type=int, default=15, help="writers at once (default 15)")
     parser.addoption(
         "--faults",
         default="quick",
