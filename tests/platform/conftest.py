@@ -19,17 +19,14 @@ from slipway.kubectl import Cluster
 from slipway.platform import argocd, config, groundwork, pipeline, status
 from slipway.platform.secrets import Secrets
 
-from tests.conftest import PLATFORM
-
 SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the platform, which one test uses at a time."""
+    """Everything in this folder needs the platform."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.platform)
-            item.add_marker(pytest.mark.xdist_group(PLATFORM))
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str, every: float = 0.5):
