@@ -15,7 +15,8 @@ INSTALL = paths.CHECKOUT / "argocd" / "install" / "eks"
 
 def external_secrets() -> list[dict]:
     """Those of Argo CD's own namespace."""
-    documents = [yaml.safe_load(file.read_text()) for file in INSTALL.glob("*.yaml")]
+    files = INSTALL.glob("*.yaml")
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text())]
     objects = [document for document in documents if isinstance(document, dict)]  # a patch may be a list
     return [document for document in objects if document["kind"] == "ExternalSecret"]
 

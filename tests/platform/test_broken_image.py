@@ -110,6 +110,16 @@ class Story:
 def story(platform: Platform) -> Iterator[Story]:
     """A merged pull request breaks dev's backend, another one mends it; what is waited for comes, or all fails."""
     good, _ = platform.read("deploy", OVERLAY)
+    try:
+        yield told_from(platform, good)
+    finally:
+        if platform.read("deploy", OVERLAY)[0] != good:
+            deliver(platform, good, "dev: the backend that never answered is gone")
+        platform.settled("dev-board")
+
+
+def told_from(platform: Platform, good: str) -> Story:
+    """The story, from the change of an overlay whose text is `good` to its end."""
     start = platform.settled("dev-board")["status"]["sync"]["revision"]
     seen = Story(firing("ArgoCDDegraded"))
 
@@ -153,8 +163,7 @@ def story(platform: Platform) -> Iterator[Story]:
         print(f"cleared {time.monotonic() - healthy:.0f} s after Healthy")
         eventually(lambda: told(heard, "resolved"), CLEARED, "a person is told that it is over")
         seen.heard = list(heard)
-    platform.settled("dev-board")
-    yield seen
+    return seen
 
 
 def told(heard: list[dict], status: str) -> list[dict]:
