@@ -40,9 +40,11 @@ soak: venv ## Twenty rollouts under load, a hundred writers at once
 	@$(SLIPWAY) up
 	@$(PYTEST) tests/cli/test_bump_storm.py tests/platform/test_rollout_under_load.py --writers 100 --rollouts 20
 
-faults: venv ## Every fault under load with a table of its cost, settings taken away, a lost cluster
+faults: venv ## Every fault under load with a table of its cost, and what else takes minutes: see the README
 	@$(SLIPWAY) up
-	@$(PYTEST) tests/platform/test_faults.py tests/platform/test_settings_are_needed.py tests/platform/test_cluster_lost.py --faults all; ended=$$?; $(VENV)/bin/python -m tests.platform.faults; exit $$ended
+	@$(PYTEST) tests/platform -m long; ended=$$?; \
+	$(PYTEST) tests/platform/test_faults.py --faults all || ended=$$?; \
+	$(VENV)/bin/python -m tests.platform.faults; exit $$ended
 
 lint: venv ## Style of the Python code
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -527,7 +527,6 @@ FAULTS = (
     Fault(
         "Argo CD's controller killed",
         argocd("argocd-application-controller", "argocd-application-controller"),
-        quick=True,
     ),
     Fault("Argo CD's repo server killed", argocd("argocd-repo-server", "argocd-repo-server")),
     Fault("Argo CD's Redis killed", argocd("argocd-redis", "redis")),

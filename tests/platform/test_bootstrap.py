@@ -60,6 +60,7 @@ def complete() -> Iterator[None]:
     slipway("up")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("complete")
 def test_a_lost_argocd_is_back_and_no_pod_noticed(platform: Platform) -> None:

@@ -174,6 +174,7 @@ def test_environments_that_have_no_release_have_no_pods(platform: Platform, serv
         assert pods["items"] == []
 
 
+@pytest.mark.long
 def test_every_other_kind_is_served_too(platform: Platform, clone: Clone, served: dict) -> None:
     """An API and a plain program, both in one push, beside the page."""
     clone.add(*OTHERS)

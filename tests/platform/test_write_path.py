@@ -136,6 +136,7 @@ def ahead(platform: Platform) -> str:
     return commit
 
 
+@pytest.mark.long
 def test_the_next_build_waits_on_the_hold_and_says_so(platform: Platform, operator: Operator) -> None:
     """A hold in dev stops the pipeline at its last stage; after the release the build of the next commit is live."""
     operator.done("rollback", "board", "--env", "dev", "--reason", "held for the test")
