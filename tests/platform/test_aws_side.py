@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from slipway import paths, toolchain
-from slipway.platform import aws, config
+from slipway.platform import config
 from slipway.platform.supervisor import Supervisor
 
 from tests.manifests import rendering
@@ -37,7 +37,8 @@ from aws_template import Assembly  # noqa: E402
 NAMESPACE = "secrets-of-dev"
 """A namespace of the test's own: dev itself has its Secrets from `slipway up`."""
 STACK = "slipway-dev-data"
-KEYS = {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator", "AWS_REGION": aws.REGION}
+ACCOUNT, REGION = config.ECR_HOST.split(".")[0], config.ECR_HOST.split(".")[3]
+KEYS = {"AWS_ACCESS_KEY_ID": "emulator", "AWS_SECRET_ACCESS_KEY": "emulator", "AWS_REGION": REGION}
 KINDS = ("secretstores", "externalsecrets")
 
 
@@ -50,7 +51,7 @@ def assembly() -> Assembly:
 @pytest.fixture(scope="module")
 def cloud(platform: Platform, assembly: Assembly) -> Iterator[Cloud]:
     """The platform's AWS API with every stack of its account; afterwards it has forgotten them, and nothing else."""
-    made = Cloud(aws.ACCOUNT, config.AWS_URL)
+    made = Cloud(ACCOUNT, config.AWS_URL)
     try:
         made.deploy(assembly)
         yield made
