@@ -85,12 +85,14 @@ def test_a_change_of_any_file_that_a_test_may_read_runs_them(project, path):
     assert project.stands() is not None
 
 
-@pytest.mark.parametrize("what", ["packages", "command"])
-def test_other_packages_or_another_command_run_them(project, monkeypatch, what):
-    """The same files say nothing about another machine's Python."""
+@pytest.mark.parametrize("what", ["packages", "slipway", "command"])
+def test_other_packages_or_another_command_run_them(project, monkeypatch, tmp_path, what):
+    """The same files say nothing about another machine's Python, or about another state of this package."""
     assert project.stands() is None
     if what == "packages":
         monkeypatch.setattr("importlib.metadata.distributions", lambda: [])
+    elif what == "slipway":
+        monkeypatch.setattr("slipway.paths.CHECKOUT", tmp_path / "another")
     else:
         arguments = ["-c", f"{RUN}; import sys"]
         test = project.config.test.model_copy(update={"arguments": arguments})
@@ -114,6 +116,7 @@ def test_only_passed_tests_stand_for_others(project):
         "{}",
         "[]",
         '{"at": 1}',
+        '{"at": "2026-11-26T00:00:00+00:00"}',
         '{"commit": "a", "at": "2020-01-01T00:00:00+00:00"}',
         '{"commit": "a", "at": "2999-01-01T00:00:00+00:00"}',
     ],

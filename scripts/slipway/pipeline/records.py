@@ -102,11 +102,7 @@ class Output:
         self._write(f"signatures/{image}.json", record)
 
     def _write(self, name: str, data: dict) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(data, indent=2) + "\n")
-        partial.rename(path)
+        write(self.folder / name, data)
 
     def _read(self, name: str, image: str, what: str, command: str) -> dict:
         path = self.folder / name
@@ -119,6 +115,14 @@ class Output:
                 f"not JSON: {exc.msg}", path=path, line=exc.lineno, fix=f"run `{command}` again"
             ) from exc
         return data if isinstance(data, dict) else {}
+
+
+def write(path: Path, data: dict) -> None:
+    """Write a record as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(data, indent=2) + "\n")
+    partial.rename(path)
 
 
 def _as(kind: type, data: dict, path: Path):
