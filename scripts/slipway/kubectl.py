@@ -78,3 +78,8 @@ class Cluster:
     def wait(self, *arguments: str, seconds: int) -> None:
         """`kubectl wait` with a bound in seconds."""
         self.kubectl("wait", *arguments, f"--timeout={seconds}s", timeout=seconds + 15)
+
+    def rolled_out(self, namespace: str, workload: str, seconds: int) -> None:
+        """Wait until every Pod of a workload (`deployment/NAME`) is a ready one of its newest version."""
+        arguments = ("--namespace", namespace, "rollout", "status", workload, f"--timeout={seconds}s")
+        self.kubectl(*arguments, timeout=seconds + 15)

@@ -268,7 +268,7 @@ class Laboratory:
 
     def rolled_out(self, name: str) -> None:
         """Wait until every Pod is a new one."""
-        self.kubectl(name, "rollout", "status", f"deployment/{NAME}", "--timeout=360s", timeout=400)
+        self.platform.cluster.rolled_out(name, f"deployment/{NAME}", 360)
 
     def roll_out(self, name: str) -> None:
         """Replace every Pod, until the old ones are gone."""

@@ -73,11 +73,7 @@ def wait(cluster: Cluster, seconds: int = 600) -> None:
     cluster.wait(
         "--namespace", NAMESPACE, "--for=condition=Available", "deployment", "--all", seconds=seconds
     )
-    cluster.kubectl(
-        *("--namespace", NAMESPACE, "rollout", "status", "statefulset/argocd-application-controller"),
-        f"--timeout={seconds}s",
-        timeout=seconds + 15,
-    )
+    cluster.rolled_out(NAMESPACE, "statefulset/argocd-application-controller", seconds)
 
 
 def make_tokens(cluster: Cluster, secrets: Secrets) -> None:

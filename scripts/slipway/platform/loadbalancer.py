@@ -46,8 +46,7 @@ def install(cluster: Cluster, crds: Path, aws_url: str, state: Path) -> None:
 
 def wait(cluster: Cluster, seconds: int = 120) -> None:
     """Wait until the controller's webhook listens: before that no Ingress and no gated Pod can be created."""
-    arguments = ("rollout", "status", f"deployment/{NAME}", f"--timeout={seconds}s")
-    cluster.kubectl("--namespace", NAMESPACE, *arguments, timeout=seconds + 15)
+    cluster.rolled_out(NAMESPACE, f"deployment/{NAME}", seconds)
 
 
 def heal(cluster: Cluster, aws_url: str) -> bool:

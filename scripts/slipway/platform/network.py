@@ -47,9 +47,9 @@ def up(state: Path) -> None:
     run([*inside, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1"], check=False)
     # Until kube-proxy knows a service, refuse at once instead of letting clients wait for a lost packet. Not in
     # FORWARD, where the policy engine accepts before anybody else is asked.
-    refuse = ["iif", config.BRIDGE, "to", config.SERVICE_NETWORK, "unreachable"]
-    if not run([*inside, "ip", "rule", "list", *refuse[:4]]).stdout:
-        run([*inside, "ip", "rule", "add", *refuse])
+    untranslated = ["iif", config.BRIDGE, "to", config.SERVICE_NETWORK]
+    if not run([*inside, "ip", "rule", "list", *untranslated]).stdout:
+        run([*inside, "ip", "rule", "add", *untranslated, "unreachable"])
     run(["ip", "route", "replace", config.POD_NETWORK, "via", config.NODE])
 
 

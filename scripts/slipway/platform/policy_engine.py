@@ -17,6 +17,5 @@ def install(cluster: Cluster) -> None:
 
 
 def wait(cluster: Cluster, seconds: int = 120) -> None:
-    """Wait until every node's engine has written its rules at least once."""
-    arguments = ("rollout", "status", f"daemonset/{NAME}", f"--timeout={seconds}s")
-    cluster.kubectl("--namespace", NAMESPACE, *arguments, timeout=seconds + 15)
+    """Wait until every node's engine knows the cluster and is at work."""
+    cluster.rolled_out(NAMESPACE, f"daemonset/{NAME}", seconds)

@@ -189,7 +189,7 @@ class Up:
                 step.note("nothing changed")
                 return
             if not self.external:
-                # First, so that no Pod that Git's policies hold runs a moment without them.
+                # First, so that it is at work before Argo CD is given the Pods that Git's policies hold.
                 policy_engine.install(self.cluster)
             groundwork.apply(self.cluster, self.state)
             crds = toolchain.share("loadbalancer", "aws-load-balancer-controller/crds.yaml")
