@@ -22,7 +22,7 @@ from tests.cli.storm_lab import (
     written,
 )
 
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")

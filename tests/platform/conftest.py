@@ -166,6 +166,12 @@ class Platform:
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)["verdicts"]
 
+    def pods(self, namespace: str, name: str = "") -> list[dict]:
+        """The Pods of a namespace, or of one application in it; those on their way out are left aside."""
+        of_one = [f"--selector=app.kubernetes.io/name={name}"] if name else []
+        listed = self.cluster.get("--namespace", namespace, "pods", *of_one)["items"]
+        return [pod for pod in listed if not pod["metadata"].get("deletionTimestamp")]
+
     def application(self, name: str) -> dict:
         """An Argo CD Application."""
         return self.cluster.get("--namespace", "argocd", "application", name)

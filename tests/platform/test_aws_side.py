@@ -90,17 +90,17 @@ class Operator:
 
     platform: Platform
 
-    def secret(self, name: str) -> dict[str, str] | None:
-        """The Secret of that name, decoded, once it is there."""
+    def secret(self, name: str) -> dict[str, str]:
+        """The Secret of that name, decoded; a `ValueError` with what the operator says as long as it is not there."""
         if not self.platform.cluster.exists("--namespace", NAMESPACE, "secret", name):
-            return None
+            told = self.platform.cluster.get("--namespace", NAMESPACE, "externalsecret", name)
+            raise ValueError(json.dumps(told.get("status", {}).get("conditions", [])))
         data = self.platform.cluster.get("--namespace", NAMESPACE, "secret", name)["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
-    def told(self, name: str) -> str:
-        """What the operator says of an ExternalSecret."""
-        found = self.platform.cluster.get("--namespace", NAMESPACE, "externalsecret", name)
-        return json.dumps(found.get("status", {}).get("conditions", []))
+    def made(self, name: str) -> dict[str, str]:
+        """The same, waited for."""
+        return eventually(lambda: self.secret(name), 60, f"the Secret {name} is made")
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +150,7 @@ def test_every_secret_of_the_overlay_comes_from_the_one_that_the_template_makes(
     wanted = [r for r in rendering.environment("dev", "eks") if r["kind"] == "ExternalSecret"]
     assert wanted
     for resource in wanted:
-        name = resource["metadata"]["name"]
-        made = eventually(lambda: operator.secret(name), 60, f"{name}: {operator.told(name)}")  # noqa: B023
+        made = operator.made(resource["metadata"]["name"])
         for entry in resource["spec"]["data"]:
             field = stored[entry["remoteRef"]["key"]][entry["remoteRef"]["property"]]
             if entry["secretKey"] in made:
@@ -164,8 +163,7 @@ def test_the_url_of_the_database_leads_to_the_deployed_database(
     operator: Operator, cloud: Cloud, stored: dict[str, dict[str, str]]
 ) -> None:
     """Host and port as RDS tells them, over TLS, with the password that was made."""
-    made = eventually(lambda: operator.secret("board-database"), 60, operator.told("board-database"))
-    url = urlsplit(made["url"])
+    url = urlsplit(operator.made("board-database")["url"])
     rds = cloud.client("rds").describe_db_instances(DBInstanceIdentifier="slipway-dev")["DBInstances"][0]
     assert (url.hostname, url.port) == (rds["Endpoint"]["Address"], rds["Endpoint"]["Port"])
     assert url.password == stored["slipway/dev/board-database"]["password"]
@@ -183,11 +181,11 @@ def test_a_rotated_password_reaches_the_cluster(
     operator.platform.cluster.kubectl(
         *("--namespace", NAMESPACE, "annotate", "externalsecret/board-database", annotation, "--overwrite")
     )
-
-    def refreshed() -> bool:
-        return ":rotated-by-the-test@" in (operator.secret("board-database") or {}).get("url", "")
-
-    eventually(refreshed, 60, "the rotated password is in the Secret")
+    eventually(
+        lambda: ":rotated-by-the-test@" in operator.secret("board-database")["url"],
+        60,
+        "the rotated password is in the Secret",
+    )
 
 
 def test_the_deployed_lifecycle_policy_keeps_every_image_that_git_needs(

@@ -30,11 +30,7 @@ def done(platform: Platform, *more: str) -> dict:
 def pods(platform: Platform) -> dict[str, set[str]]:
     """The Pods of every environment that are not on their way out, by what no other Pod has."""
     return {
-        environment: {
-            pod["metadata"]["uid"]
-            for pod in platform.cluster.get("--namespace", environment, "pods")["items"]
-            if not pod["metadata"].get("deletionTimestamp")
-        }
+        environment: {pod["metadata"]["uid"] for pod in platform.pods(environment)}
         for environment in config.ENVIRONMENTS
     }
 

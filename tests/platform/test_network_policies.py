@@ -46,26 +46,14 @@ class Client:
         return set(self.platform.cluster.kubectl("--namespace", self.namespace, *command).stdout.split())
 
 
-def pods(platform: Platform, namespace: str, name: str) -> list[dict]:
-    """The running Pods of an application, those on their way out left aside."""
-    listed = platform.cluster.get(
-        "--namespace", namespace, "pods", f"--selector=app.kubernetes.io/name={name}"
-    )
-    return [
-        pod
-        for pod in listed["items"]
-        if not pod["metadata"].get("deletionTimestamp") and pod["status"].get("podIP")
-    ]
-
-
 def client(platform: Platform, namespace: str, name: str) -> Client:
     """One of an application's Pods."""
-    return Client(platform, namespace, pods(platform, namespace, name)[0]["metadata"]["name"])
+    return Client(platform, namespace, platform.pods(namespace, name)[0]["metadata"]["name"])
 
 
 def address(platform: Platform, namespace: str, name: str, port: int) -> str:
     """A port of another of an application's Pods, if it has several: no Service stands between."""
-    return f"{pods(platform, namespace, name)[-1]['status']['podIP']}:{port}"
+    return f"{platform.pods(namespace, name)[-1]['status']['podIP']}:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +80,7 @@ def doors(platform: Platform) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def stranger(platform: Platform) -> Iterator[Client]:
     """A Pod of the frontend's image in a namespace without policies."""
-    image = pods(platform, "dev", "board-frontend")[0]["spec"]["containers"][0]["image"]
+    image = platform.pods("dev", "board-frontend")[0]["spec"]["containers"][0]["image"]
     container = {
         "name": "stranger",
         "image": image,
@@ -198,7 +186,7 @@ def test_a_policy_opens_the_door_and_its_end_closes_it(
 def test_policies_hold_while_the_engine_is_away(platform: Platform, stranger: Client) -> None:
     """Its rules are the kernel's: killed, it leaves nothing open, and it comes back by itself."""
     door = address(platform, "dev", "board-backend", 8000)
-    (engine,) = pods(platform, "kube-system", "kube-router")
+    (engine,) = platform.pods("kube-system", "kube-router")
     name = engine["metadata"]["name"]
     platform.cluster.kubectl(
         "--namespace", "kube-system", "delete", "pod", name, "--grace-period=0", "--force"
@@ -207,7 +195,7 @@ def test_policies_hold_while_the_engine_is_away(platform: Platform, stranger: Cl
         assert stranger.reaches(door) == set()
 
     def back() -> bool:
-        now = pods(platform, "kube-system", "kube-router")
+        now = platform.pods("kube-system", "kube-router")
         ready = [c["status"] for p in now for c in p["status"].get("conditions", []) if c["type"] == "Ready"]
         return [p["metadata"]["name"] for p in now] != [name] and ready == ["True"]
 
