@@ -3,6 +3,7 @@ import java.nio.file.StandardCopyOption
 import java.util.concurrent.ConcurrentSkipListMap
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicBoolean
 
 /** The pipeline has failed, or was stopped, at a step; `status` is what the build becomes. */
 class StepFailed extends RuntimeException {
@@ -40,6 +41,7 @@ class Steps extends GroovyObjectSupport {
     private volatile Process running
     private final List<Steps> branches = new CopyOnWriteArrayList<>()
     volatile boolean stopped = false
+    private final AtomicBoolean asked = new AtomicBoolean()
 
     Steps(Map build, BuildLog console, Credentials credentials) {
         this.build = build
@@ -256,8 +258,9 @@ class Steps extends GroovyObjectSupport {
         try { !(new File("/proc/$pid/stat").text =~ /\) Z /) } catch (IOException gone) { false }
     }
 
-    /** Called from another thread: end what runs now; what follows refuses to start. */
+    /** Called from other threads, of which the first counts: end what runs now; what follows, but for `post`, refuses to start. */
     void stop() {
+        if (!asked.compareAndSet(false, true)) return
         stopped = true
         def now = running
         if (now) kill(now)

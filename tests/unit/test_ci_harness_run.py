@@ -238,15 +238,16 @@ def test_a_time_limit_ends_the_whole_process_tree(tmp_path, source):
     assert subprocess.run(["pgrep", "-f", f"^sleep {marker}$"], capture_output=True).returncode == 1
 
 
-@pytest.mark.parametrize("by", ["signal", "end of the process that asked for the build"])
+@pytest.mark.parametrize("by", ["end of the process that asked for the build", "signal, and then that"])
 def test_a_stopped_harness_ends_its_processes_and_cleans_up(tmp_path, source, by):
-    """The step's processes end, cleanup runs, the result says aborted."""
+    """The step's processes end, cleanup runs to its end, the result says aborted."""
     marker = f"32.{os.getpid()}"
     pipeline = f"""
         pipeline {{
             agent any
             stages {{ stage('Slow') {{ steps {{ sh 'sleep {marker}' }} }} }}
-            post {{ cleanup {{ echo 'cleaned' }} }}
+            post {{ cleanup {{ sh 'sleep 1'
+                               echo 'cleaned' }} }}
         }}"""
     asking = subprocess.Popen(["sleep", "60"])
     run = command(tmp_path, source, pipeline, "--parent", str(asking.pid))
@@ -256,7 +257,7 @@ def test_a_stopped_harness_ends_its_processes_and_cleans_up(tmp_path, source, by
         if log.is_file() and "+ sleep" in log.read_text():
             break
         time.sleep(0.05)
-    if by == "signal":
+    if by.startswith("signal"):
         process.send_signal(signal.SIGTERM)
     asking.kill()
     asking.wait()
