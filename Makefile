@@ -21,9 +21,8 @@ down: venv ## Remove everything that up made, except the cache
 status: venv ## Show what runs where
 	@$(SLIPWAY) status
 
-test: venv ## Every test, on the real platform
-	@$(SLIPWAY) up
-	@$(SLIPWAY) tools build crosscheck secrets
+test: venv ## Every test; the platform is taken down and brought up by them
+	@$(SLIPWAY) tools build
 	@$(PYTEST) -m "not long" --numprocesses 2 --dist loadgroup --durations=40 --quiet
 
 test-fast: venv tools ## The inner loop: no platform, nothing that starts servers

@@ -71,15 +71,17 @@ SLOW = (
 """Files that start real servers, builders or browsers, or wait; `make test-fast` leaves them out."""
 
 
-ONE_AT_A_TIME = ("tests/platform/", "tests/cli/test_bump_storm.py")
-"""What takes the platform or the machine goes one after the other in one process, while another takes all the rest."""
+PLATFORM = "tests/platform/"
+"""What is there goes one after the other in one process, while another takes all the rest."""
+FIRST = "test_up_down_up.py"
+"""What brings the platform up, from nothing, goes before all that needs it."""
 
 
 class Scheduling(LoadScopeScheduling):
     """xdist's own, by scopes; its groups by mark do not reach the controller with this release of pytest."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "platform" if nodeid.startswith(ONE_AT_A_TIME) else nodeid
+        return PLATFORM if nodeid.startswith(PLATFORM) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -89,11 +91,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow files; the test that takes the platform away comes last."""
+    """Mark the slow files; what brings the platform up comes first."""
     for item in items:
         if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.name == "test_up_down_up.py")
+    items.sort(key=lambda item: item.path.name != FIRST)
 
 
 @pytest.fixture(autouse=True)

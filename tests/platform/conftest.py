@@ -8,18 +8,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 from slipway import paths
 from slipway.errors import SlipwayError
 from slipway.kubectl import Cluster
-from slipway.platform import argocd, config, groundwork, pipeline, status
+from slipway.platform import argocd, config, groundwork, pipeline
 from slipway.platform.secrets import Secrets
 
+from .pages import chromium
+
 SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
+ENDED = ("success", "failed", "aborted", "superseded")
+"""What the pipeline says of a build that is over."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -137,13 +142,20 @@ class Platform:
 
         def done() -> dict | None:
             build = pipeline.build_of(commit)
-            return (
-                build if build and build["status"] in ("success", "failed", "aborted", "superseded") else None
-            )
+            return build if build and build["status"] in ENDED else None
 
         build = eventually(done, seconds, f"the pipeline builds {commit[:12]}")
         assert build["status"] == "success", pipeline.log_tail(build["number"], 40)
         return build
+
+    def quiet(self) -> None:
+        """Wait until no build is under way and dev runs what Git says: an earlier test's push is over."""
+
+        def over() -> bool:
+            return all(build["status"] in ENDED for build in pipeline.builds())
+
+        eventually(over, 420, "no build is under way")
+        self.settled("dev-board")
 
     def wait_live(self, environment: str, commit: str, seconds: float = 240) -> dict:
         """Wait until the environment answers with the commit, ten times in a row."""
@@ -153,6 +165,16 @@ class Platform:
             return answers[0] if all(answer["commit"] == commit for answer in answers) else None
 
         return eventually(live, seconds, f"{environment} serves {commit[:12]}")
+
+    def wait_drained(self, environment: str, seconds: float = 180) -> None:
+        """Wait until the board is healthy and the Pods of its last version have gone: the end of a rollout."""
+        self.settled(f"{environment}-board")
+
+        def drained() -> bool:
+            pods = self.cluster.get("--namespace", environment, "pods")["items"]
+            return not any(pod["metadata"].get("deletionTimestamp") for pod in pods)
+
+        eventually(drained, seconds, f"the old Pods have drained in {environment}")
 
     def live(self, what: str, *more: str) -> tuple[int, list[dict]]:
         """What `slipway live` says of a commit or an image: its exit code and verdicts."""
@@ -190,10 +212,17 @@ class Platform:
 
 @pytest.fixture(scope="session")
 def platform() -> Platform:
-    """The platform that `make test` brought up; its absence is a failure, never a skip."""
-    found = status.read(paths.state())
-    assert found.up, "the platform is not up: run `make up`, or `make test`, which does"
+    """The platform at this checkout's commit; a platform that cannot be had is a failure, never a skip."""
+    done = slipway("up", timeout=3600)
+    assert done.returncode == 0, done.stderr
     return Platform(paths.state())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for a file's tests; each visit has a profile of its own."""
+    with chromium() as one:
+        yield one
 
 
 def slipway(*arguments: str, timeout: float = 900, **options) -> subprocess.CompletedProcess[str]:

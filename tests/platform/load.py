@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RATE = 50
 SOCKETS = 10
+BACK = 5
+"""Seconds until a WebSocket is open again."""
 PATHS = ("/version", "/api/now", "/", "/_stcore/health")
 TOKEN = "BOARD_READ_TOKEN"
 """The variable that holds what the API asks of readers."""
@@ -149,6 +151,17 @@ def constant_load(platform: Platform, environment: str) -> Iterator[dict]:
             process.terminate()
             printed, _ = process.communicate(timeout=60)
     counted.update(json.loads(printed))
+
+
+def check_unnoticed(counted: dict) -> None:
+    """No request failed while Pods were replaced, and every WebSocket that was lost by it was back within `BACK`."""
+    print(json.dumps(counted))
+    assert counted["requests"] > 0.8 * RATE * counted["seconds"], "the load generator did not keep its rate"
+    assert counted["sockets_opened"] >= SOCKETS, "the WebSockets never opened"
+    assert counted["sockets_lost"] > 0, "no WebSocket saw a Pod end: the rollouts did not happen"
+    assert counted["failures"] == 0, counted["first_failures"]
+    assert len(counted["reconnect_seconds"]) == counted["sockets_lost"], "a WebSocket did not come back"
+    assert max(counted["reconnect_seconds"]) <= BACK
 
 
 if __name__ == "__main__":

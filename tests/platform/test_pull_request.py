@@ -14,6 +14,7 @@ OVERLAY = "overlays/dev/board/kustomization.yaml"
 
 def test_a_merged_pull_request_deploys(platform: Platform) -> None:
     """A pull request that edits an overlay is in the cluster after the merge, with no other action."""
+    platform.quiet()
     text, _ = platform.read("deploy", OVERLAY)
     value = str(len(text))
     edited = text + (

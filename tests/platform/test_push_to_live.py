@@ -1,91 +1,193 @@
-"""A commit pushed to the source repository is what the load balancer serves, with no other action."""
+"""A commit pushed to the source repository is what users get, with no other action, and everybody is told of it.
+
+One push, followed from all sides: by a command, by a page that was open, by a board that was away meanwhile, and by
+the page that was open there.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page
 from slipway.platform import config
 
 from .conftest import Platform, eventually
+from .pages import address, usable, watch
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 OUTPUT = Path("out/screenshots")
+GONE = "The backend cannot"
+"""How a page says that nobody answers, or that the load balancer does in the backend's place."""
+
+
+class OpenPage:
+    """What runs where, by the board of an environment, in a page that stays open."""
+
+    def __init__(self, browser: Browser, base: str, watched: Callable[[Page, str, list[str]], None]):
+        self.problems: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1200, "height": 900})
+        watched(self.page, base, self.problems)
+        self.page.goto(address(base, "now"), wait_until="domcontentloaded")
+        usable(self.page, "now")
+        self.page.evaluate("window.stayed = true")
+
+    def close(self) -> bool:
+        """Whether it was never loaded again."""
+        stayed = self.page.evaluate("window.stayed") is True
+        self.page.close()
+        return stayed
+
+
+@dataclass
+class Push:
+    """What was seen of a commit on its way: verdicts of `slipway live`, answers, open pages, the board that was away."""
+
+    commit: str
+    before: tuple[int, list[dict]]
+    after: tuple[int, list[dict]]
+    served: set[str]
+    shown_seconds: float
+    stayed: bool
+    problems: list[str]
+    known_in_staging: set[int]
+    lost_text: str
+    lost_stayed: bool
+    lost_problems: list[str]
 
 
 @pytest.fixture(scope="module")
-def followed(platform: Platform) -> dict:
-    """A commit that went all the way, and what `slipway live` said of it before and afterwards."""
+def push(platform: Platform, browser: Browser) -> Push:
+    """Beside an open page of prod's board, and while staging's board and its database are lost."""
+    platform.quiet()
+    here = OpenPage(browser, platform.urls["prod"], watch)
+    lost = OpenPage(browser, platform.urls["staging"], watch_errors)
+    known = {one["id"] for one in deployments(platform, "staging")}
+    lose_the_board(platform, "staging")
+    lost.page.get_by_text(GONE).first.wait_for(timeout=30_000)
+    lost_text = lost.page.inner_text("body")
+    lost.page.screenshot(path=OUTPUT / "now-backend-killed.png")
+
+    revision = platform.application("dev-board")["status"]["sync"]["revision"]
     commit = platform.push_a_change("A change that a user can see")
     before = platform.live(commit, "--env", "dev")
     platform.wait_built(commit)
-    after = platform.live(commit, "--env", "dev", "--wait", "--timeout", "300")
-    served = {platform.version("dev")["commit"] for _ in range(20)}
-    return {"commit": commit, "before": before, "after": after, "served": served}
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        waiting = beside.submit(wait_as_a_user, platform, commit)
+        eventually(lambda: is_live(platform, revision), 240, "dev is healthy at the new commit", every=0.1)
+        healthy = time.monotonic()
+        here.page.locator(".board tbody").get_by_text(commit[:7]).first.wait_for(timeout=30_000)
+        here.page.get_by_text("rolling").first.wait_for(state="detached", timeout=30_000)
+        seconds = time.monotonic() - healthy
+        after, served = waiting.result()
+    lost.page.get_by_text(GONE).first.wait_for(state="detached", timeout=120_000)
+    return Push(
+        commit, before, after, served, seconds, here.close(), here.problems, known, lost_text, lost.close(),
+        lost.problems,
+    )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def pushed(platform: Platform, followed: dict) -> str:
-    """The commit, live."""
-    platform.wait_live("dev", followed["commit"])
-    return followed["commit"]
+def watch_errors(page: Page, base: str, problems: list[str]) -> None:
+    """Only what breaks the page's own program: the answers of a backend that is gone are errors, too."""
+    page.on("pageerror", lambda error: problems.append(str(error)))
 
 
-def test_the_commit_is_not_built_then_live_and_served_when_it_is_called_live(followed: dict) -> None:
+def wait_as_a_user(platform: Platform, commit: str) -> tuple[tuple[int, list[dict]], set[str]]:
+    """What `slipway live --wait` ends with, and what is served at that moment."""
+    verdict = platform.live(commit, "--env", "dev", "--wait", "--timeout", "300")
+    return verdict, {platform.version("dev")["commit"] for _ in range(20)}
+
+
+def is_live(platform: Platform, before: str) -> bool:
+    """Whether dev is synced to a newer commit than `before`, and healthy with it."""
+    status = platform.application("dev-board")["status"]
+    synced, operation = status["sync"], status.get("operationState", {})
+    return (
+        (synced["status"], status["health"]["status"]) == ("Synced", "Healthy")
+        and synced["revision"] != before
+        and operation.get("phase") == "Succeeded"
+        and operation.get("syncResult", {}).get("revision") == synced["revision"]
+    )
+
+
+def lose_the_board(platform: Platform, environment: str) -> None:
+    """Its database and both Pods of its backend, at once."""
+    for which in (["pod", "board-postgres-0"], ["pods", "--selector=app.kubernetes.io/name=board-backend"]):
+        platform.cluster.kubectl("--namespace", environment, "delete", *which, "--grace-period=0", "--force")
+
+
+def deployments(platform: Platform, environment: str) -> list[dict]:
+    """The newest deployments that a board knows."""
+    with platform.board(environment) as board:
+        return board.get("/deployments", params={"limit": 200}).raise_for_status().json()["items"]
+
+
+def test_the_commit_is_not_built_then_live_and_served_when_it_is_called_live(push: Push) -> None:
     """`slipway live --wait` ends when every request is answered by the new version, and not before."""
-    assert (followed["before"][0], followed["before"][1][0]["state"]) == (5, "not-built")
-    assert (followed["after"][0], followed["after"][1][0]["state"]) == (0, "live"), followed["after"]
-    assert followed["served"] == {followed["commit"]}
+    assert (push.before[0], push.before[1][0]["state"]) == (5, "not-built")
+    assert (push.after[0], push.after[1][0]["state"]) == (0, "live"), push.after
+    assert push.served == {push.commit}
 
 
-def test_the_api_answers_with_the_pushed_commit_and_the_digest_in_git(
-    platform: Platform, pushed: str
-) -> None:
+def test_an_open_page_shows_it_within_five_seconds_without_a_reload(push: Push) -> None:
+    """From Argo CD calling it healthy to a page in another environment showing it."""
+    print(f"an open page showed the deployment {push.shown_seconds:.1f} s after Argo CD called it healthy")
+    assert push.stayed and push.problems == []
+    assert push.shown_seconds <= 5
+
+
+def test_a_page_says_that_its_backend_is_gone_and_recovers(push: Push) -> None:
+    """Both Pods of it, at once: what was known stays on the page, which is as before when they are back."""
+    assert "Shown is the state of" in push.lost_text
+    assert push.lost_stayed and push.lost_problems == []
+
+
+def test_a_board_that_was_away_with_its_database_knows_it_afterwards(platform: Platform, push: Push) -> None:
+    """Argo CD writes what happened into Git; nothing that was known before is lost."""
+
+    def told() -> bool:
+        newest = deployments(platform, "staging")
+        return any(one["commit"] == push.commit and one["state"] == "live" for one in newest)
+
+    eventually(told, 120, "the board in staging knows what happened while it was down")
+    assert push.known_in_staging <= {one["id"] for one in deployments(platform, "staging")}
+
+
+def test_the_api_answers_with_the_pushed_commit_and_the_digest_in_git(platform: Platform, push: Push) -> None:
     """Pipeline, image, registry, bump, Argo CD and rolling update agree on one digest."""
     answer = platform.version("dev")
     overlay, _ = platform.read("deploy", "overlays/dev/board/kustomization.yaml")
-    assert answer["commit"] == pushed
+    assert answer["commit"] == push.commit
     assert answer["digest"].startswith("sha256:")
     assert answer["digest"] in overlay
 
 
-def test_the_deploy_commit_names_the_source_commit(platform: Platform, pushed: str) -> None:
+def test_the_deploy_commit_names_the_source_commit(platform: Platform, push: Push) -> None:
     """From a line in the deploy repository one finds what it ships."""
     with platform.api("operator") as api:
         path = f"/repos/{config.ORGANISATION}/deploy/commits"
         newest = api.get(path, params={"path": "overlays/dev/board/kustomization.yaml", "limit": 1}).json()[0]
-    assert f"Source-Commit: {pushed}" in newest["commit"]["message"]
+    assert f"Source-Commit: {push.commit}" in newest["commit"]["message"]
 
 
-def test_a_browser_shows_the_pushed_commit(platform: Platform, pushed: str) -> None:
+def test_a_browser_shows_the_pushed_commit(platform: Platform, browser: Browser, push: Push) -> None:
     """The Streamlit page, through the load balancer and its WebSocket, in a real browser."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    assert CHROMIUM.is_file(), "chromium is not installed: `make up` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(platform.urls["dev"], wait_until="domcontentloaded")
-        page.get_by_text(pushed[:7]).first.wait_for(timeout=60_000)
-        page.screenshot(path=OUTPUT / "now.png", full_page=True)
-        page.set_viewport_size({"width": 400, "height": 800})
-        page.screenshot(path=OUTPUT / "now-narrow.png", full_page=True)
-        browser.close()
-    assert errors == []
+    problems: list[str] = []
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    watch(page, platform.urls["dev"], problems)
+    page.goto(platform.urls["dev"], wait_until="domcontentloaded")
+    page.get_by_text(push.commit[:7]).first.wait_for(timeout=60_000)
+    page.screenshot(path=OUTPUT / "now.png", full_page=True)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.screenshot(path=OUTPUT / "now-narrow.png", full_page=True)
+    page.close()
+    assert problems == []
 
 
-def test_every_environment_appears_on_the_board(platform: Platform, pushed: str) -> None:
+def test_every_environment_appears_on_the_board(platform: Platform, push: Push) -> None:
     """Argo CD's notifications reach the board of another environment: it knows what dev runs, and from which commit."""
     digest = platform.version("dev")["digest"]
 
@@ -94,7 +196,7 @@ def test_every_environment_appears_on_the_board(platform: Platform, pushed: str)
             places = board.get("/now").raise_for_status().json()["places"]
         return any(
             place["environment"] == "dev"
-            and place["commit"] == pushed
+            and place["commit"] == push.commit
             and digest in {image["digest"] for image in place["images"]}
             for place in places
         )

@@ -1,4 +1,4 @@
-"""The platform comes, goes without a trace, recovers, and comes again. Last, because it takes the platform away."""
+"""The platform comes, goes without a trace, comes again, and recovers. First, because the other tests need it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from slipway import paths
+from slipway.kubectl import Cluster
 from slipway.platform import status
 from slipway.platform.down import ABSENT, LEFT_BY_BUILDAH, leftovers
 
-from .conftest import Platform, slipway
+from .conftest import SLIPWAY, Platform, eventually, slipway
 
 TRACES = (
     "/etc/cni",
@@ -51,6 +54,7 @@ def snapshot() -> dict[str, list[str]]:
         if not beside and any(word in Path(arguments[0]).name for word in OURS):
             processes.append(arguments[0])
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounts = [mount for mount in mounts if "/pytest-of-" not in mount]
     links = [json.dumps([link["ifname"]]) for link in json.loads("".join(lines("ip", "-j", "link")) or "[]")]
     return {
         "processes": sorted(processes),
@@ -71,6 +75,57 @@ def pids() -> dict[str, int]:
     from slipway.platform.supervisor import Supervisor
 
     return {p["name"]: p["pid"] for p in Supervisor(paths.state() / "supervisor").processes()}
+
+
+@pytest.mark.timeout(2400)
+def test_down_leaves_nothing_and_up_works_again() -> None:
+    """After `down` the machine looks as if the platform had never been there; `up` then serves.
+
+    What has to go was left by an `up` that was killed: processes alone, half a cluster, a cluster whose Pods run.
+    """
+    before = there_before()
+    assert slipway("down").returncode == 0
+    gone = snapshot()
+    assert [mount for mount in gone["mounts"] if mount.startswith(str(paths.cache()))] == []
+    assert gone["files"] == before and gone["processes"] == [] and gone["cgroups"] == []
+    killed_once(lambda seconds: seconds > 2)
+    killed_once(lambda seconds: seconds > 12)
+    killed_once(lambda seconds: pods_of_its_network())
+    assert snapshot() != gone
+    assert slipway("down").returncode == 0
+    assert snapshot() == gone
+    killed_once(lambda seconds: seconds > 15)
+    done = slipway("up", timeout=3600)
+    assert done.returncode == 0, done.stderr
+    assert Platform(paths.state()).version("prod")["name"] == "board-backend"
+
+
+def there_before() -> list[str]:
+    """The traces that are the machine's own: somebody ran buildah on it before the platform came."""
+    absent = paths.state() / ABSENT
+    if not absent.is_file():
+        return [trace for trace in TRACES if Path(trace).exists()]
+    own = [file for file in LEFT_BY_BUILDAH if str(file) not in absent.read_text().split()]
+    return [trace for trace in TRACES if any(Path(trace) in file.parents for file in own)]
+
+
+def killed_once(far: Callable[[float], object]) -> None:
+    """Start an `up`, and kill it once it is far enough; `far` is given the seconds that it has run."""
+    began = time.monotonic()
+    with subprocess.Popen([SLIPWAY, "up"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as half:
+        try:
+            eventually(
+                lambda: far(time.monotonic() - began), 600, "`up` is far enough to be killed", every=0.2
+            )
+        finally:
+            half.kill()
+
+
+def pods_of_its_network() -> bool:
+    """Whether Pods run that have an address of their own."""
+    pods = Cluster(paths.state() / "kubeconfig").get("--all-namespaces", "pods")["items"]
+    own = [pod["status"] for pod in pods if not pod["spec"].get("hostNetwork")]
+    return any(status["phase"] == "Running" and status.get("podIP") for status in own)
 
 
 def test_up_again_changes_nothing(platform: Platform) -> None:
@@ -104,42 +159,3 @@ def test_up_recovers_after_every_process_was_killed(platform: Platform) -> None:
     done = slipway("up")
     assert done.returncode == 0, done.stderr
     assert platform.version("dev") == served
-
-
-@pytest.mark.timeout(2400)
-def test_down_leaves_nothing_and_up_works_again(platform: Platform, tmp_path: Path) -> None:
-    """After `down` the machine looks as if the platform had never been there; `up` then serves again.
-
-    An `up` that is killed half-way, twice, is what the last one has to start from.
-    """
-    before = there_before(platform)
-    assert slipway("down").returncode == 0
-    gone = snapshot()
-    assert [mount for mount in gone["mounts"] if mount.startswith(str(paths.cache()))] == []
-    assert gone["files"] == before and gone["processes"] == [] and gone["cgroups"] == []
-    for seconds in (2, 12):
-        with subprocess.Popen(
-            ["timeout", "--signal=KILL", str(seconds), *_up()], stderr=subprocess.DEVNULL
-        ) as half:
-            half.wait()
-    assert snapshot() != gone
-    assert slipway("down").returncode == 0
-    assert snapshot() == gone
-    with subprocess.Popen(["timeout", "--signal=KILL", "15", *_up()], stderr=subprocess.DEVNULL) as half:
-        half.wait()
-    done = slipway("up")
-    assert done.returncode == 0, done.stderr
-    assert platform.version("prod")["name"] == "board-backend"
-
-
-def there_before(platform: Platform) -> list[str]:
-    """The traces that are the machine's own: somebody ran buildah on it before the platform came."""
-    absent = (platform.state / ABSENT).read_text().split()
-    own = [file for file in LEFT_BY_BUILDAH if str(file) not in absent]
-    return [trace for trace in TRACES if any(Path(trace) in file.parents for file in own)]
-
-
-def _up() -> list[str]:
-    from .conftest import SLIPWAY
-
-    return [str(SLIPWAY), "up"]

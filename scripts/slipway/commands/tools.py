@@ -21,13 +21,16 @@ def command() -> None:
 @command.command("build")
 @click.argument("groups", nargs=-1, type=click.Choice(toolchain.GROUPS))
 def build(groups: tuple[str, ...]) -> None:
-    """Build what is not in the cache yet; interrupted, the next call goes on.
+    """Install what building and testing needs, and build what is not in the cache yet; interrupted, the next call goes on.
 
     Example: slipway tools build cluster forge
     """
+    from slipway.platform import debian
     from slipway.progress import Steps
 
     with Steps() as steps:
+        with steps.step("Debian packages") as step:
+            step.note(debian.provide())
         for group in groups or toolchain.GROUPS:
             with steps.step(f"tools: {group}") as step:
                 if not toolchain.build(group, step.advance):

@@ -66,10 +66,17 @@ def missing() -> list[str]:
     return [package for package in PACKAGES if package not in installed]
 
 
-def install(packages: list[str], log: Path) -> None:
-    """Install what is missing; where that is not allowed, name the exact command."""
+def provide() -> str:
+    """Install what is missing, and say what was done."""
+    packages = missing()
     if not packages:
-        return
+        return "all there"
+    install(packages, paths.state().with_name(f"{paths.state().name}-packages.log"))
+    return f"{len(packages)} installed"
+
+
+def install(packages: list[str], log: Path) -> None:
+    """Install packages; where that is not allowed, name the exact command."""
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if os.geteuid() != 0:
         raise MachineError(f"{len(packages)} Debian packages are missing", fix=f"as root: {command}")

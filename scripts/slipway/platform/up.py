@@ -68,9 +68,7 @@ class Up:
         with self.steps.step("machine"):
             preflight.check(self.state, embedded=not self.external)
         with self.steps.step("Debian packages") as step:
-            missing = debian.missing()
-            debian.install(missing, self.state.with_name(f"{self.state.name}-packages.log"))
-            step.note(f"{len(missing)} installed" if missing else "all there")
+            step.note(debian.provide())
         with locked(self.state), ThreadPoolExecutor(max_workers=4) as beside:
             for group in ("cluster", "registry", "forge", "loadbalancer", "network"):
                 self._build(group)

@@ -1,0 +1,11 @@
+"""The board's pages as tests/app walks through them, for the board that the platform runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from board_pages import PAGES, address, chromium, usable, visit, watch
+
+__all__ = ["PAGES", "address", "chromium", "usable", "visit", "watch"]
