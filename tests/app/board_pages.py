@@ -34,7 +34,8 @@ ARGUMENTS = [
 SIZES = {1200: 900, 400: 800}
 """Widths in pixels, each with its height: a desk and a telephone."""
 
-SCHEMES = ("light", "dark")
+LOOKS = ((1200, "light"), (400, "dark"))
+"""Every size and both themes, neither of which depends on the other."""
 
 _WIDEST = """() => Math.max(document.documentElement.scrollWidth,
     ...[...document.querySelectorAll('.stMain *')].map(one => one.getBoundingClientRect().right))"""
@@ -138,7 +139,6 @@ def walk(
     """Every page at every size and in both themes; `queries` are what to ask of a page by its name."""
     return [
         visit(browser, base, name, width=width, scheme=scheme, query=(queries or {}).get(name), folder=folder)
-        for width in SIZES
-        for scheme in SCHEMES
+        for width, scheme in LOOKS
         for name in PAGES
     ]
