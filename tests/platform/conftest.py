@@ -137,16 +137,19 @@ class Platform:
         """What the environment's load balancer answers at /version."""
         return httpx.get(f"{self.urls[environment]}/version", timeout=5).raise_for_status().json()
 
-    def wait_built(self, commit: str, seconds: float = 420) -> dict:
-        """Wait until the pipeline is done with a commit; fails with the end of its log if the build fails."""
+    def wait_ended(self, commit: str, seconds: float = 420) -> dict:
+        """The build of a commit, once the pipeline is done with it."""
 
         def done() -> dict | None:
             build = pipeline.build_of(commit)
             return build if build and build["status"] in ENDED else None
 
-        build = eventually(done, seconds, f"the pipeline builds {commit[:12]}")
+        return eventually(done, seconds, f"the pipeline builds {commit[:12]}")
+
+    def wait_built(self, commit: str) -> None:
+        """Wait until the pipeline is done with a commit; fails with the end of its log if the build fails."""
+        build = self.wait_ended(commit)
         assert build["status"] == "success", pipeline.log_tail(build["number"], 40)
-        return build
 
     def quiet(self) -> None:
         """Wait until no build is under way and dev runs what Git says: an earlier test's push is over."""

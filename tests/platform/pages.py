@@ -6,6 +6,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from board_pages import PAGES, address, chromium, usable, visit, watch
+from board_pages import address, chromium, usable, walk, watch
 
-__all__ = ["PAGES", "address", "chromium", "usable", "visit", "watch"]
+__all__ = ["address", "chromium", "usable", "walk", "watch"]

@@ -53,10 +53,12 @@ def test_every_metric_that_a_rule_reads_is_there(platform: Platform) -> None:
     listed = yaml.safe_load((monitoring.SOURCE / "metrics.yaml").read_text())
     wanted = {name for source in set(listed) - ELSEWHERE for name in listed[source]["metrics"]}
 
-    def missing() -> set[str]:
-        return wanted - ONLY_ONCE_IT_FAILED - set(prometheus("label/__name__/values"))
+    def complete() -> bool:
+        if missing := wanted - ONLY_ONCE_IT_FAILED - set(prometheus("label/__name__/values")):
+            raise ValueError(f"missing: {sorted(missing)}")
+        return True
 
-    eventually(lambda: not missing(), 90, f"there is a series of each of {sorted(missing())}")
+    eventually(complete, 90, "every metric has a series")
     recorded = {name for name in prometheus("label/__name__/values") if name.startswith("slipway:")}
     assert recorded >= {
         "slipway:application_info",

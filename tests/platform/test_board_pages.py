@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from .conftest import Platform
-from .pages import PAGES, visit
+from .pages import walk
 
 OUTPUT = Path("out/screenshots/platform")
 
@@ -24,11 +24,7 @@ def test_every_page_shows_what_the_platform_did(platform: Platform, browser: Bro
         "dora": {"environment": "dev"},
         "change": {"change": version["commit"]},
     }
-    visits = [
-        visit(browser, platform.urls["prod"], name, query=queries.get(name), folder=OUTPUT, **look)
-        for name in PAGES
-        for look in ({}, {"width": 400, "scheme": "dark"})
-    ]
+    visits = walk(browser, platform.urls["prod"], OUTPUT, queries)
     assert {f"{one.name} {one.width}": one.problems for one in visits if one.problems} == {}
     said = {one.name: one.text for one in visits if one.width == 1200}
     assert version["commit"][:7] in said["now"] and version["commit"][:7] in said["change"]

@@ -25,7 +25,7 @@ GONE = "The backend cannot"
 
 
 class OpenPage:
-    """What runs where, by the board of an environment, in a page that stays open."""
+    """What runs where, by the board of an environment, in a page that stays open; `stayed` is known once it closes."""
 
     def __init__(self, browser: Browser, base: str, watched: Callable[[Page, str, list[str]], None]):
         self.problems: list[str] = []
@@ -35,11 +35,10 @@ class OpenPage:
         usable(self.page, "now")
         self.page.evaluate("window.stayed = true")
 
-    def close(self) -> bool:
-        """Whether it was never loaded again."""
-        stayed = self.page.evaluate("window.stayed") is True
+    def close(self) -> None:
+        """Note whether it was ever loaded again."""
+        self.stayed = self.page.evaluate("window.stayed") is True
         self.page.close()
-        return stayed
 
 
 @dataclass
@@ -50,13 +49,11 @@ class Push:
     before: tuple[int, list[dict]]
     after: tuple[int, list[dict]]
     served: set[str]
+    here: OpenPage
     shown_seconds: float
-    stayed: bool
-    problems: list[str]
-    known_in_staging: set[int]
+    lost: OpenPage
     lost_text: str
-    lost_stayed: bool
-    lost_problems: list[str]
+    known_in_staging: set[int]
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +81,9 @@ def push(platform: Platform, browser: Browser) -> Push:
         seconds = time.monotonic() - healthy
         after, served = waiting.result()
     lost.page.get_by_text(GONE).first.wait_for(state="detached", timeout=120_000)
-    return Push(
-        commit, before, after, served, seconds, here.close(), here.problems, known, lost_text, lost.close(),
-        lost.problems,
-    )  # fmt: skip
+    here.close()
+    lost.close()
+    return Push(commit, before, after, served, here, seconds, lost, lost_text, known)
 
 
 def watch_errors(page: Page, base: str, problems: list[str]) -> None:
@@ -135,14 +131,14 @@ def test_the_commit_is_not_built_then_live_and_served_when_it_is_called_live(pus
 def test_an_open_page_shows_it_within_five_seconds_without_a_reload(push: Push) -> None:
     """From Argo CD calling it healthy to a page in another environment showing it."""
     print(f"an open page showed the deployment {push.shown_seconds:.1f} s after Argo CD called it healthy")
-    assert push.stayed and push.problems == []
+    assert push.here.stayed and push.here.problems == []
     assert push.shown_seconds <= 5
 
 
 def test_a_page_says_that_its_backend_is_gone_and_recovers(push: Push) -> None:
     """Both Pods of it, at once: what was known stays on the page, which is as before when they are back."""
     assert "Shown is the state of" in push.lost_text
-    assert push.lost_stayed and push.lost_problems == []
+    assert push.lost.stayed and push.lost.problems == []
 
 
 def test_a_board_that_was_away_with_its_database_knows_it_afterwards(platform: Platform, push: Push) -> None:

@@ -11,7 +11,7 @@ import pytest
 from slipway.kustomization.images import read_images
 from slipway.platform import argocd, config, pipeline
 
-from .conftest import ENDED, Platform, eventually, slipway
+from .conftest import Platform, eventually, slipway
 from .load import check_unnoticed, constant_load
 
 POLICY = "overlays/prod/environment.yaml"
@@ -149,7 +149,7 @@ def test_the_next_build_waits_on_the_hold_and_says_so(platform: Platform, operat
     """A hold in dev stops the pipeline at its last stage; after the release the build of the next commit is live."""
     operator.done("rollback", "board", "--env", "dev", "--reason", "held for the test")
     held = platform.push_a_change("This one has to wait")
-    build = eventually(lambda: ended(held), 420, "the pipeline ends")
+    build = platform.wait_ended(held)
     assert build["status"] == "failed"
     assert "board is held in dev since" in pipeline.log_tail(build["number"], 40)
 
@@ -157,9 +157,3 @@ def test_the_next_build_waits_on_the_hold_and_says_so(platform: Platform, operat
     commit = platform.push_a_change("This one goes live")
     platform.wait_built(commit)
     platform.wait_live("dev", commit)
-
-
-def ended(commit: str) -> dict | None:
-    """The build of a commit once it is over."""
-    build = pipeline.build_of(commit)
-    return build if build and build["status"] in ENDED else None
