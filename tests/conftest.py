@@ -75,8 +75,6 @@ PLATFORM = "tests/platform/"
 """What is there goes one after the other in one process, while another takes all the rest."""
 FIRST = "test_up_down_up.py"
 """What brings the platform up, from nothing, goes before all that needs it."""
-LAST = "test_board_browser.py"
-"""A browser takes every processor there is; the platform is up by then, and its tests mostly wait."""
 
 
 class Scheduling(LoadScopeScheduling):
@@ -93,11 +91,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow files; what brings the platform up comes first, what takes most of the machine comes last."""
+    """Mark the slow files; what brings the platform up comes first."""
     for item in items:
         if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: (item.path.name != FIRST, item.path.name == LAST))
+    items.sort(key=lambda item: item.path.name != FIRST)
 
 
 @pytest.fixture(autouse=True)
