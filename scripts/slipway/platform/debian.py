@@ -71,7 +71,7 @@ def provide() -> str:
     packages = missing()
     if not packages:
         return "all there"
-    install(packages, paths.state().with_name(f"{paths.state().name}-packages.log"))
+    install(packages, paths.cache() / "packages.log")
     return f"{len(packages)} installed"
 
 
