@@ -37,11 +37,11 @@ coverage: venv tools ## Branches of the edit and git modules that no test takes,
 
 soak: venv ## Twenty rollouts under load, a hundred writers at once
 	@$(SLIPWAY) up
-	@$(PYTEST) tests/cli/test_bump_storm.py tests/platform/test_rollout_under_load.py --writers 100 --rollouts 20
+	@$(PYTEST) tests/cli/test_bump_storm.py tests/platform/test_rollout_under_load.py -rP --writers 100 --rollouts 20
 
 faults: venv ## Every fault under load with a table of its cost, and what else takes minutes: see the README
 	@$(SLIPWAY) up
-	@$(PYTEST) tests/platform -m long; ended=$$?; \
+	@$(PYTEST) tests/platform -m long -rP --deselect tests/platform/test_rollout_under_load.py; ended=$$?; \
 	$(PYTEST) tests/platform/test_faults.py --faults all || ended=$$?; \
 	$(VENV)/bin/python -m tests.platform.faults; exit $$ended
 
