@@ -4,6 +4,9 @@ PYTHON  ?= python3
 VENV    := .venv
 SLIPWAY := $(VENV)/bin/slipway
 PYTEST  := $(VENV)/bin/python -m pytest
+LOCKED  := --require-hashes -r requirements.lock
+UV      := VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $(LOCKED)
+PIP     := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
 
@@ -56,9 +59,11 @@ venv: $(VENV)/.installed ## Make .venv with the slipway command
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "make: Python 3.11 or newer is needed; fix: apt-get install python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || { echo "make: Python's venv module is missing; fix: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing Python packages into $(VENV) (about a minute)"
+	@echo "installing Python packages into $(VENV) (a minute, the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@awk '/^uv==/,!/\\$$/' requirements.lock > $(VENV)/uv.lock
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(UV) || { echo "uv did not install them (above); trying pip, which may know another index" >&2; $(PIP); }
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
