@@ -90,6 +90,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
     return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With two processes: how long each kind of test took, whose longer one is the least that a run can take."""
+    if config.getoption("dist") == "loadgroup":
+        took = {True: 0.0, False: 0.0}
+        for report in (
+            one for kind in ("passed", "failed", "error", "") for one in terminalreporter.getreports(kind)
+        ):
+            took[report.nodeid.startswith(PLATFORM)] += report.duration
+        terminalreporter.write_line(
+            f"tests on the platform {took[True]:.0f} s, all others {took[False]:.0f} s"
+        )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow files; what brings the platform up comes first."""
     for item in items:
