@@ -56,11 +56,20 @@ def running(platform: Platform, environment: str) -> dict[str, str]:
     return dict(image.split("@") for image in images)
 
 
-def told(platform: Platform, environment: str) -> set[str]:
-    """The deployments that an environment's board knows."""
+def told(platform: Platform, environment: str) -> dict[str, str]:
+    """The deployments that an environment's board knows: by id, which they are."""
     with platform.board(environment) as board:
         answer = board.get("/deployments", params={"limit": 200}).raise_for_status()
-    return {one["id"] for one in answer.json()["items"]}
+    parts = ("environment", "application", "revision", "kind", "state", "started_at")
+    return {one["id"]: " ".join(str(one[part]) for part in parts) for one in answer.json()["items"]}
+
+
+def knows_again(platform: Platform, environment: str, known: dict[str, str]) -> bool:
+    """Whether its board knows all that it knew; raises ValueError that names what is missing."""
+    now = told(platform, environment)
+    if missing := sorted(name for one, name in known.items() if one not in now):
+        raise ValueError(f"missing: {missing}")
+    return True
 
 
 def uid(platform: Platform) -> str:
@@ -101,7 +110,7 @@ def test_a_lost_cluster_is_back_at_the_digests_in_git(platform: Platform) -> Non
             f"{environment} runs the digests in Git",
         )
         eventually(
-            lambda here=environment: known[here] <= told(platform, here),
+            lambda here=environment: knows_again(platform, here, known[here]),
             120,
             f"the board of {environment} knows what it knew",
         )
