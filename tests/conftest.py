@@ -91,7 +91,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """With two processes: how long each kind of test took, whose longer one is the least that a run can take."""
+    """With two processes: how long each kind of test took, and the first is the least that a run can take."""
     if config.getoption("dist") == "loadgroup":
         took = {True: 0.0, False: 0.0}
         for report in (

@@ -160,6 +160,17 @@ class Platform:
         eventually(over, 420, "no build is under way")
         self.settled("dev-board")
 
+    def compared(self, name: str) -> None:
+        """Have Argo CD compare an Application with Git now: what was just pushed is no longer called settled."""
+        refresh = "argocd.argoproj.io/refresh"
+        one = ("--namespace", "argocd", "application", name)
+        self.cluster.kubectl("annotate", "--overwrite", *one, f"{refresh}=normal")
+        eventually(
+            lambda: refresh not in self.application(name)["metadata"].get("annotations", {}),
+            90,
+            f"{name} is compared with Git",
+        )
+
     def wait_live(self, environment: str, commit: str, seconds: float = 240) -> dict:
         """Wait until the environment answers with the commit, ten times in a row."""
 
