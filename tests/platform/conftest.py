@@ -25,6 +25,8 @@ from .pages import chromium
 SLIPWAY = Path(sys.prefix) / "bin" / "slipway"
 ENDED = ("success", "failed", "aborted", "superseded")
 """What the pipeline says of a build that is over."""
+REFRESH = "argocd.argoproj.io/refresh"
+"""Asks Argo CD to compare an Application with Git, and is gone once it has: `normal`, or `hard` to render anew."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -158,15 +160,15 @@ class Platform:
             return all(build["status"] in ENDED for build in pipeline.builds())
 
         eventually(over, 420, "no build is under way")
+        self.compared("dev-board")
         self.settled("dev-board")
 
     def compared(self, name: str) -> None:
         """Have Argo CD compare an Application with Git now: what was just pushed is no longer called settled."""
-        refresh = "argocd.argoproj.io/refresh"
         one = ("--namespace", "argocd", "application", name)
-        self.cluster.kubectl("annotate", "--overwrite", *one, f"{refresh}=normal")
+        self.cluster.kubectl("annotate", "--overwrite", *one, f"{REFRESH}=normal")
         eventually(
-            lambda: refresh not in self.application(name)["metadata"].get("annotations", {}),
+            lambda: REFRESH not in self.application(name)["metadata"].get("annotations", {}),
             90,
             f"{name} is compared with Git",
         )

@@ -28,7 +28,7 @@ from slipway.platform.node import Node
 from slipway.platform.supervisor import Supervisor
 from slipway.proc import run
 
-from .conftest import Platform, eventually
+from .conftest import REFRESH, Platform, eventually
 
 ENVIRONMENT = "dev"
 """Where the load goes, and the deliveries."""
@@ -37,7 +37,6 @@ BACKEND = f"{config.REGISTRY_URL}/v2/slipway/board-backend"
 
 Question = Callable[[], object]
 """True once something is so."""
-_REFRESH = "argocd.argoproj.io/refresh"
 _CTR = ("ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io")
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 _ROOM = 1 << 20
@@ -203,12 +202,12 @@ def compares_anew(platform: Platform) -> Question:
     def compared() -> bool:
         nonlocal asked
         found = platform.application(application)
-        if _REFRESH in found["metadata"].get("annotations", {}):
+        if REFRESH in found["metadata"].get("annotations", {}):
             return False
         errors = [c["type"] for c in found["status"].get("conditions", []) if c["type"].endswith("Error")]
         if asked and not errors:
             return True
-        annotate = ("annotate", "application", application, f"{_REFRESH}=hard", "--overwrite")
+        annotate = ("annotate", "application", application, f"{REFRESH}=hard", "--overwrite")
         platform.cluster.kubectl("--namespace", "argocd", *annotate)
         asked = True
         return False

@@ -84,7 +84,6 @@ def test_a_lost_cluster_is_back_at_the_digests_in_git(platform: Platform) -> Non
         slipway("up").returncode == 0
     )  # whatever is to be published is, so that the cluster alone is measured
     platform.quiet()
-    platform.compared("dev-board")
     for environment in config.ENVIRONMENTS:
         platform.settled(f"{environment}-board")
     versions = {environment: platform.version(environment) for environment in config.ENVIRONMENTS}
