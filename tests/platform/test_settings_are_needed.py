@@ -1,9 +1,10 @@
-"""Each setting that lets users notice nothing of a rollout is needed: without it requests fail, with it none does.
+"""Each setting that lets users notice nothing of a rollout is needed: without it requests fail, put back none does.
 
 Seven Deployments roll out at once under the same load, each behind a load balancer of its own: one with every setting
 that the board ships, and one for each setting without it, by nothing else different. The setting that is taken away
 is the line in Git: objects come from the rendered overlay and base, the image from what runs in dev. What runs in
-the Pods is a small server that behaves like an application (`settings_server`).
+the Pods is a small server that behaves like an application (`settings_server`). Then the same seven are given what
+they lack, and roll out again under the same load.
 
 The load balancers are the platform's, by a data plane of the test's own, so that the platform's own is not touched
 and the lag can be chosen. It learns of leaving targets as late as the platform's does, and takes new ones in as late
@@ -35,7 +36,7 @@ from tests.cli.storm_lab import free_port
 from .conftest import Platform, eventually
 from .settings_load import RATE
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 NAME = "board-frontend"
 """The Deployment whose settings are tried: it keeps sessions in memory, so it has all of them."""
@@ -199,13 +200,13 @@ class Laboratory:
         live = platform.cluster.get("--namespace", "dev", "deployment", NAME)
         image = live["spec"]["template"]["spec"]["containers"][0]["image"]
         self.environments = environments()
-        self.objects = {}
+        self.objects, self.whole = {}, {}
         for variant in VARIANTS:
-            made = prepared(self.environments[variant.environment].objects, variant.name, image)
-            whole = copy.deepcopy(made)
+            whole = prepared(self.environments[variant.environment].objects, variant.name, image)
+            made = copy.deepcopy(whole)
             variant.change(made)
             assert (made == whole) == (variant.change is unchanged)
-            self.objects[variant.name] = made
+            self.objects[variant.name], self.whole[variant.name] = made, whole
         self.ports = {variant.name: free_port() for variant in VARIANTS}
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
 
@@ -245,6 +246,17 @@ class Laboratory:
             eventually(lambda name=name: self.kubectl(name, *binding), 60, f"{name} has a target group")
         self.apply("Deployment")
         self.everywhere(self.rolled_out)
+        self.all_serving()
+
+    def put_back(self) -> None:
+        """Give every variant the setting that it lacks, and Pods that were made with it."""
+        self.objects = self.whole
+        self.apply("Namespace", "Service", "Deployment")
+        self.everywhere(self.roll_out)
+        self.all_serving()
+
+    def all_serving(self) -> None:
+        """Wait until every load balancer sends requests to every Pod."""
         for name in self.objects:
             eventually(
                 lambda name=name: self.serving(name), 60, f"the load balancer uses every Pod of {name}"
@@ -337,27 +349,46 @@ def sessions_lost(url: str) -> int:
     return lost
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """What was seen of every variant, by name: without its setting, and with it again."""
+
+    without: dict[str, Outcome]
+    put_back: dict[str, Outcome]
+
+
 @pytest.fixture(scope="module")
-def outcomes(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
-    """What was seen of every variant; afterwards nothing of them is left."""
+def outcomes(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    """Both measurements; afterwards nothing of the variants is left."""
     laboratory = Laboratory(platform, tmp_path_factory.mktemp("settings"))
     with ExitStack() as stack:
         stack.callback(laboratory.end)
         for environment in laboratory.environments:
             stack.enter_context(laboratory.data_plane(environment))
         laboratory.begin()
-        measured = laboratory.measure()
-    for name, outcome in measured.items():
-        print(f"{name}: {outcome}")
+        without = laboratory.measure()
+        laboratory.put_back()
+        measured = Outcomes(without, laboratory.measure())
+    for when, seen in vars(measured).items():
+        for name, outcome in seen.items():
+            print(f"{name}, {when}: {outcome}")
     yield measured
 
 
 @pytest.mark.parametrize("name", [WHOLE, LATE_WHOLE])
-def test_with_every_setting_no_request_fails_and_no_session_is_lost(
-    outcomes: dict[str, Outcome], name: str
-) -> None:
+def test_with_every_setting_no_request_fails_and_no_session_is_lost(outcomes: Outcomes, name: str) -> None:
     """Under dev's lag and waiting times, and under a longer lag with production's."""
-    seen = outcomes[name]
+    no_failure(outcomes.without[name])
+
+
+@pytest.mark.parametrize("name", [variant.name for variant in VARIANTS])
+def test_put_back_no_request_fails_and_no_session_is_lost(outcomes: Outcomes, name: str) -> None:
+    """The same Deployment, load balancer, load and lag as without the setting."""
+    no_failure(outcomes.put_back[name])
+
+
+def no_failure(seen: Outcome) -> None:
+    """The load lasted, and its users noticed nothing."""
     assert seen.requests > RATE * 60, "the load did not last for a rollout"
     assert (seen.failures, seen.sessions_lost) == (0, 0), seen
 
@@ -371,17 +402,15 @@ def test_with_every_setting_no_request_fails_and_no_session_is_lost(
         ("settings-no-grace", ("502", "504")),
     ],
 )
-def test_without_the_setting_requests_fail(
-    outcomes: dict[str, Outcome], name: str, statuses: tuple[str, ...]
-) -> None:
+def test_without_the_setting_requests_fail(outcomes: Outcomes, name: str, statuses: tuple[str, ...]) -> None:
     """The same load, the same lag, one setting less: too few Pods for the users, or requests sent to one that ended."""
-    seen = outcomes[name]
+    seen = outcomes.without[name]
     assert any(kind.startswith(statuses) for kind in seen.kinds), seen
     assert seen.sessions_lost == 0, "a setting of rollouts has nothing to do with sessions"
 
 
-def test_without_stickiness_sessions_are_lost_and_no_request_is(outcomes: dict[str, Outcome]) -> None:
+def test_without_stickiness_sessions_are_lost_and_no_request_is(outcomes: Outcomes) -> None:
     """A client's next request reaches a Pod that does not know it, although nothing rolls out."""
-    seen = outcomes["settings-no-stickiness"]
+    seen = outcomes.without["settings-no-stickiness"]
     assert seen.sessions_lost > 0
     assert seen.failures == 0, seen
