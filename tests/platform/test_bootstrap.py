@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from slipway.platform import config
 
+from . import faults
 from .conftest import Platform, slipway
 
 
@@ -50,17 +51,21 @@ def test_where_argocd_is_there_is_nothing_to_do(platform: Platform) -> None:
 
 
 @pytest.fixture
-def complete() -> Iterator[None]:
-    """Afterwards Argo CD has its secrets and tokens again, which External Secrets brings on EKS."""
+def complete(platform: Platform) -> Iterator[None]:
+    """Afterwards Argo CD has its secrets and tokens again, and Git says what it said before."""
     yield
     slipway("up")
+    faults.commit(platform, "")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("complete")
 def test_a_lost_argocd_is_back_and_no_pod_noticed(platform: Platform) -> None:
-    """Its namespace is gone, kinds and all that it knew; applications go on, and are not made anew by the new one."""
+    """Its namespace is gone, kinds and all that it knew; applications go on, and are not made anew by the new one.
+
+    What the new one deploys before it has the tokens to tell anybody is in the event log once it has.
+    """
     assert slipway("up").returncode == 0
     platform.quiet()
     for environment in config.ENVIRONMENTS:
@@ -84,7 +89,12 @@ def test_a_lost_argocd_is_back_and_no_pod_noticed(platform: Platform) -> None:
         platform.settled(f"{environment}-board")
     assert pods(platform) == before
 
+    note = f"deployed before anybody could be told, {time.time_ns()}"
+    faults.commit(platform, note)
+    platform.compared("dev-board")
+    platform.settled("dev-board")
     ended = slipway("up")  # what External Secrets does on EKS: secrets and tokens
     assert ended.returncode == 0, ended.stderr
+    faults.delivered(platform, note, 180)
     exit_code, verdicts = platform.live(platform.version("prod")["commit"], "--env", "prod")
     assert exit_code == 0, verdicts

@@ -46,7 +46,7 @@ def command(
         _add(made, _apply(cluster, part, dry_run))
         if not dry_run and place == 0:
             cluster.wait("--for=condition=Established", *_definitions(part), seconds=60)
-            argocd.wait(cluster)
+            argocd.wait(cluster, tokens=False)  # External Secrets brings them, in its own time
     if not dry_run and not cluster.remembers(_NOTE, kind):
         cluster.remember(_NOTE, kind)
     if as_json:

@@ -68,11 +68,10 @@ def deploy(cluster: Cluster) -> None:
     cluster.apply(environments("local"), manager=MANAGER)
 
 
-def wait(cluster: Cluster, seconds: int = 600) -> None:
-    """Wait until Argo CD's own workloads are available."""
-    cluster.wait(
-        "--namespace", NAMESPACE, "--for=condition=Available", "deployment", "--all", seconds=seconds
-    )
+def wait(cluster: Cluster, seconds: int = 600, *, tokens: bool = True) -> None:
+    """Wait until Argo CD's own workloads are available; without tokens notifications do not start, and are left out."""
+    which = "--all" if tokens else "--selector=app.kubernetes.io/name!=argocd-notifications-controller"
+    cluster.wait("--namespace", NAMESPACE, "--for=condition=Available", "deployment", which, seconds=seconds)
     cluster.rolled_out(NAMESPACE, "statefulset/argocd-application-controller", seconds)
 
 
