@@ -115,7 +115,7 @@ def killed_once(far: Callable[[float], object]) -> None:
     with subprocess.Popen([SLIPWAY, "up"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as half:
         try:
             eventually(
-                lambda: far(time.monotonic() - began), 600, "`up` is far enough to be killed", every=0.2
+                lambda: far(time.monotonic() - began), 1500, "`up` is far enough to be killed", every=0.2
             )
         finally:
             half.kill()
