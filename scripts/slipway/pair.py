@@ -54,9 +54,7 @@ def publish(checkout: Checkout, half: str, url: str, revision: str = "HEAD") -> 
     tip = checkout.fetch(url, "main")
     message = f"Publish {half} half of {template[:12]}\n\n{TRAILER}: {template}\n"
     if tip is None:
-        commit = checkout.commit(tree, [], message, template)
-        checkout.push(url, commit, "main")
-        return Publication(half, commit, True)
+        return _push(checkout, half, url, checkout.commit(tree, [], message, template))
     last = next(filter(None, map(template_of, checkout.messages(tip))), None)
     if last is None or not checkout.has(last):
         raise InvalidInput(
@@ -77,7 +75,13 @@ def publish(checkout: Checkout, half: str, url: str, revision: str = "HEAD") -> 
         )
     if merged == checkout.tree_of(tip):
         return Publication(half, tip, False)
-    commit = checkout.commit(merged, [tip], message, template)
+    return _push(checkout, half, url, checkout.commit(merged, [tip], message, template))
+
+
+def _push(checkout: Checkout, half: str, url: str, commit: str) -> Publication:
+    """Only what is deployed is signed: commits of the source must be the same each time, as images name them."""
+    if half == "deploy":
+        commit = checkout.sign(commit)
     checkout.push(url, commit, "main")
     return Publication(half, commit, True)
 

@@ -11,6 +11,7 @@ from functools import cache
 import jsonschema
 import pytest
 import yaml
+from pysequoia import Cert
 from rendering import (
     CLUSTERS,
     ENVIRONMENTS,
@@ -28,6 +29,8 @@ from slipway.policy.environment import parse_policy
 from slipway.policy.windows import parse_windows, read, windows_path
 from slipway.policy.windows_check import check
 
+GITHUB = "B5690EEEBB952194"
+"""The key by which GitHub signs what is merged on its pages."""
 REPOSITORY = {
     "local": "http://10.250.1.1:3000/slipway/deploy.git",
     "eks": "https://github.com/slipway/deploy.git",
@@ -355,6 +358,32 @@ def test_every_secret_that_argocd_reads_on_eks_is_fetched():
     for name in ("argocd-secret", "argocd-notifications-secret"):
         assert "data" not in one(resources, "Secret", name)
         assert one(resources, "ExternalSecret", name)["spec"]["target"]["creationPolicy"] == "Merge"
+
+
+def test_notifications_start_only_with_what_they_log_in_with(cluster):
+    """A Pod waits for a mounted key that is not optional; what every kind of cluster has comes at once with the rest."""
+    resources = argocd_install(cluster)
+    pod = one(resources, "Deployment", "argocd-notifications-controller")["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "tokens"]
+    secret = volume["secret"]
+    assert (secret["secretName"], secret.get("optional", False)) == ("argocd-notifications-secret", False)
+    assert {item["key"] for item in secret["items"]} == {"event-log-token", "board-events-token"}
+    assert "tokens" in {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+
+
+def test_c13_on_eks_nothing_is_deployed_that_is_not_signed():
+    """Every project, whatever repository, back to the last seal; GitHub's key comes in by the guide, the others are here."""
+    keyring = one(argocd_install("eks"), "ConfigMap", "argocd-gpg-keys-cm")["data"]
+    for name, text in keyring.items():
+        assert Cert.from_bytes(text.encode()).fingerprint.upper().endswith(name)
+    objects = argocd_objects("eks")
+    for name in ENVIRONMENTS:
+        (policy,) = one(objects, "AppProject", name)["spec"]["sourceIntegrity"]["git"]["policies"]
+        assert policy["repos"] == [{"url": "*"}]
+        assert policy["gpg"]["mode"] == "strict"
+        assert set(policy["gpg"]["keys"]) - set(keyring) == {GITHUB}
+    guide = (paths.CHECKOUT / "argocd" / "clusters" / "aws" / "README.md").read_text()
+    assert GITHUB in guide and "squash" in guide
 
 
 def test_the_groups_of_argocd_are_teams_of_who_logs_in():

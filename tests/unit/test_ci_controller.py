@@ -48,7 +48,7 @@ def test_no_secret_is_written_into_the_controllers_configuration():
         for path, value in leaves(JENKINS)
         if path[-1] in ("password", "secret", "privateKey", "secretBytes")
     ]
-    assert len(secret) == 8
+    assert len(secret) == 9
     assert [path for path, value in secret if not re.fullmatch(r"\$\{[A-Z0-9_]+\}", str(value))] == []
 
 

@@ -69,6 +69,16 @@ def test_trailers_are_read_back():
     assert recorded([], OLD) == Build(OLD)
 
 
+def test_C13_trailers_are_read_back_from_what_github_squashed():
+    """It adds a number to the subject and the authors behind the trailers; authors alone are no build."""
+    authors = "Co-authored-by: slipway-bot <slipway-bot@slipway.invalid>\nCo-authored-by: b <b@c.d>"
+    squashed = "dev: app v2 (#12)\n\n" + "\n".join(trailers(Build(NEW, "c2", 42), ["dev/board v1"]))
+    assert parse_trailers(f"{squashed}\n\n{authors}\n") == parse_trailers(squashed) == [Build(NEW, "c2", 42)]
+    assert changed_images(f"{squashed}\n\n{authors}\n", "dev/board") == {NEW.name}
+    assert parse_trailers(f"{squashed}\n\nIt was needed.\n\n{authors}") == []
+    assert parse_trailers(authors) == parse_trailers("") == []
+
+
 def test_changed_images_are_told_for_each_overlay():
     """A commit changed an image in those overlays whose earlier value it names, and in no other."""
     first = trailers(Build(NEW), ["dev/board v1", "staging/board none"])

@@ -17,7 +17,7 @@ from project import Project, make_key, python_package, running_registry  # noqa:
 SLIPWAY = """#!/bin/sh
 # `ci` is the real one; `bump` writes down how it was called.
 [ "$1" = ci ] && exec {python} -m slipway.cli "$@"
-[ -n "$SLIPWAY_GIT_PASSWORD" ] && echo "$SLIPWAY_GIT_USERNAME: $*" > {folder}/bumped
+[ -n "$SLIPWAY_GIT_PASSWORD" ] && [ -s "$SLIPWAY_COMMIT_KEY" ] && echo "$SLIPWAY_GIT_USERNAME: $*" > {folder}/bumped
 """
 
 
@@ -41,8 +41,10 @@ class Run:
         self.stages = {s["name"].rpartition(" / ")[2]: s["status"] for s in self.result["stages"]}
 
     def credentials(self, folder: Path) -> Path:
-        file = folder / "credentials.json"
+        file, commit_key = folder / "credentials.json", folder / "commit-key.asc"
+        commit_key.write_text("-----BEGIN PGP" + " PRIVATE KEY BLOCK-----\n")
         entries = {
+            "commit-key": {"file": str(commit_key)},
             "cosign-key": {"file": str(make_key(folder, "pass-of-the-key"))},
             "cosign-password": {"secret": "pass-of-the-key"},
             "deploy-repo": {"username": "slipway-bot", "password": "pass-of-the-bot"},

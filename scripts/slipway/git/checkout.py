@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slipway.errors import CommandFailed, InvalidInput, RemoteRefused, Unreachable
 from slipway.git.access import command_env, environment_credentials
+from slipway.git.signing import signed
 from slipway.proc import Result, run
 
 _IDENTITY = {
@@ -143,6 +144,14 @@ class Checkout:
         env = {**_IDENTITY, "GIT_AUTHOR_DATE": time, "GIT_COMMITTER_DATE": time}
         argv = ["git", "-C", self.path, "commit-tree", tree, *options, "-F", "-"]
         return run(argv, env=env, input=message).stdout.strip()
+
+    def sign(self, commit: str) -> str:
+        """The same commit with a signature, if the environment names a key; its id."""
+        plain = self._git("cat-file", "commit", commit).stdout.encode()
+        made = signed(plain, os.environ)
+        if made == plain:
+            return commit
+        return self._git("hash-object", "-t", "commit", "-w", "--stdin", input=made.decode()).stdout.strip()
 
     def merge_trees(self, ours: str, theirs: str) -> tuple[str, list[str]]:
         """Three-way merge of two commits: the resulting tree, and the paths in conflict."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slipway.errors import CommandFailed, EditRefused
+from slipway.git.signing import signed
 from slipway.proc import Result, run
 
 _CONFIG = """[core]
@@ -211,12 +212,12 @@ class Store:
         return b"".join(lines)
 
     def write_commit(self, tree: str, parent: str, message: str, author: Author) -> str:
-        """A commit of now, in UTC."""
+        """A commit of now, in UTC, signed if the environment names a key."""
         who = re.sub(r"[\0\n\r<>]", "", author.name), re.sub(r"[\0\n\r<> ]", "", author.email)
-        signature = f"{who[0]} <{who[1]}> {int(time.time())} +0000"
-        lines = [f"tree {tree}", f"parent {parent}", f"author {signature}", f"committer {signature}"]
+        by = f"{who[0]} <{who[1]}> {int(time.time())} +0000"
+        lines = [f"tree {tree}", f"parent {parent}", f"author {by}", f"committer {by}"]
         text = "\n".join(lines) + "\n\n" + message.replace("\0", "").strip() + "\n"
-        return self.write("commit", text.encode("utf-8", "replace"))
+        return self.write("commit", signed(text.encode("utf-8", "replace"), os.environ))
 
 
 def _oid(kind: str, body: bytes) -> str:

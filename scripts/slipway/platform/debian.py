@@ -19,6 +19,8 @@ PACKAGES = {
     "default-jre-headless": "runs Groovy",
     "gcc": "SQLite inside the forge",
     "git": "everything",
+    "gpg": "verifies signed commits in the tests",
+    "gpg-agent": "makes keys in the tests",
     "groovy": "runs the Jenkinsfile",
     "haproxy": "the load balancer's data plane",
     "iproute2": "the link to the node",

@@ -84,12 +84,13 @@ def use_base(state: Path, archive: Path) -> None:
 
 
 def credentials(secrets: Secrets) -> None:
-    """What the pipeline may use, and nothing else: the bot's login and the signing key."""
+    """What the pipeline may use, and nothing else: the bot's login, and the keys that sign images and commits."""
     key = signing_key(secrets)
     store = {
         "deploy-repo": {"username": BOT, "password": secrets.get(f"forge-{BOT}")},
         "cosign-key": {"file": str(key)},
         "cosign-password": {"secret": secrets.get("cosign-password")},
+        "commit-key": {"file": str(commit_key(secrets))},
     }
     secrets.put("pipeline-credentials", json.dumps(store))
 
@@ -102,6 +103,15 @@ def signing_key(secrets: Secrets) -> Path:
         run([toolchain.tool("cosign"), "generate-key-pair"], cwd=secrets.folder, env=env)
         key.chmod(0o600)
     return key
+
+
+def commit_key(secrets: Secrets) -> Path:
+    """The secret OpenPGP key, made once."""
+    if not secrets.exists("commit-key"):
+        from pysequoia import Tsk
+
+        secrets.put("commit-key", str(Tsk.generate(user_id=f"{BOT} <{BOT}@slipway.invalid>")))
+    return secrets.path("commit-key")
 
 
 def programs(state: Path) -> list[Program]:

@@ -113,8 +113,11 @@ def _name_and_tag(image: str) -> tuple[str, str | None]:
 
 
 def trailer_pairs(message: str) -> list[tuple[str, str]]:
-    """The trailers of a commit message, in order."""
-    lines = message.strip().rpartition("\n\n")[2].splitlines()
+    """The trailers of a commit message, in order; GitHub puts the authors of what it squashes behind them."""
+    before, _, last = message.strip().rpartition("\n\n")
+    lines = last.splitlines()
+    if all(line.startswith("Co-authored-by: ") for line in lines):
+        lines = [*before.rpartition("\n\n")[2].splitlines(), *lines]
     return [found.groups() for line in lines if (found := _TRAILER.match(line))]
 
 
