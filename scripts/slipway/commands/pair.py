@@ -27,6 +27,7 @@ def publish(source: str | None, deploy: str | None, revision: str, as_json: bool
 
     What people and `slipway bump` wrote there stays; lines that both sides changed are refused.
     Credentials: environment SLIPWAY_GIT_USERNAME and SLIPWAY_GIT_PASSWORD, or git's own helper.
+    SLIPWAY_COMMIT_KEY names the OpenPGP key that the deploy half's commits are signed with, if any.
 
     Example: slipway pair publish --deploy https://git.example/app-deploy
     """
