@@ -10,6 +10,7 @@ import httpx
 import pytest
 from board_backend import schema
 from board_backend.events import BODY_LIMIT
+from board_backend.model import Model
 from board_testing import TOKEN, an_event, at, image
 from slipway.dora.metrics import Figures
 from slipway.registry.references import NOTHING
@@ -239,6 +240,21 @@ def test_an_answer_that_is_known_is_not_sent_again(api, path):
     api.caught_up()
     changed = api.http.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert changed.status_code == 200 and changed.headers["etag"] != first.headers["etag"]
+
+
+def test_what_is_known_stays_the_same_when_a_source_was_away_between_two_looks(api):
+    """A source that is as it was makes no new snapshot, whose time would be in the answer; one that is not, does."""
+    api.stored()
+    running = api.app.state.model
+    model = Model(running._store, {name: "not here" for name in ("deploy", "source", "events", "argocd")})
+    model._turn()
+    first = model.snapshot
+    model.sources.stale("database", "for a moment")
+    model._turn()
+    assert model.snapshot is first
+    model.sources.stale("argocd", "for long")
+    model._turn()
+    assert model.snapshot is not first and model.snapshot.facts == first.facts == 1
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,10 @@ class Model:
     def __init__(self, store: Store, off: dict[str, str]):
         self.snapshot: Snapshot | None = None
         self.loaded = threading.Event()
-        self.sources = Sources(off, self._source_changed)
+        self.sources = Sources(off, self.poke)
         self._store = store
         self._wake, self._stopping, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._moved: dict[str, Moved] = {}
-        self._sources_changed = True
         self._facts: dict[Key, set[Fact]] = defaultdict(set)
         self._identities: set[str] = set()
         self._seen: set[int] = set()
@@ -89,7 +88,7 @@ class Model:
         self._thread.join(patience)
 
     def poke(self) -> None:
-        """There is something new in the table."""
+        """There is something new in the table, or of a source."""
         self._wake.set()
 
     def moved(self, name: str, branch: Moved) -> None:
@@ -111,10 +110,6 @@ class Model:
         standing = self.snapshot and self.snapshot.standings.get((environment, application))
         return standing.facts if standing else ()
 
-    def _source_changed(self) -> None:
-        self._sources_changed = True
-        self._wake.set()
-
     def _run(self) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -130,15 +125,14 @@ class Model:
     def _turn(self) -> None:
         """Take in what is new, and make a snapshot if that changed anything."""
         # In this order: what is told to be read is in what is shown.
-        told, self._sources_changed = self._sources_changed, False
         states = self.sources.all()
         moved = self._taken_moves()
         everything = self.snapshot is None or any(branch.newer is None for branch in moved.values())
         with _kept_for_good() if everything else nullcontext():
-            self._take_in(told, states, moved)
+            self._take_in(states, moved)
 
-    def _take_in(self, told: bool, states: Sequence[Source], moved: Mapping[str, Moved]) -> None:
-        told |= self._read_git(moved)
+    def _take_in(self, states: Sequence[Source], moved: Mapping[str, Moved]) -> None:
+        went_on = self._read_git(moved)
         for kept in self._read_table():
             fact = kept.fact
             key = (fact.environment, fact.application)
@@ -152,7 +146,7 @@ class Model:
             except Exception:
                 # One place must not keep all others as they were.
                 log.exception("the deployments of %s/%s cannot be told", *key)
-        self._publish(bool(changed) or told, states)
+        self._publish(bool(changed) or went_on, states)
         self._changed = set()
 
     def _read_table(self) -> list[Kept]:
@@ -236,8 +230,10 @@ class Model:
         now = datetime.now(UTC)
         policies = self._tip.policies if self._tip else ()
         frozen = {p.name: freeze.name for p in policies if (freeze := p.frozen(now))}
+        # The table was read in this turn, the others before it.
+        sources = tuple(self.sources.get(one.name) if one.name == "database" else one for one in states)
         before = self.snapshot
-        if before and not changed and before.frozen == frozen:
+        if before and not changed and (before.frozen, before.sources) == (frozen, sources):
             return
         if before is None and self.sources.get("database").state == "stale":
             return
@@ -248,7 +244,7 @@ class Model:
             lead_times=self._lead_times,
             histories=self._histories,
             tip=self._tip,
-            sources=[self.sources.get(one.name) if one.name == "database" else one for one in states],
+            sources=sources,
             facts=len(self._identities),
             changed_at=now,
             frozen=frozen,
