@@ -5,7 +5,7 @@ VENV    := .venv
 SLIPWAY := $(VENV)/bin/slipway
 PYTEST  := $(VENV)/bin/python -m pytest
 LOCKED  := --require-hashes -r requirements.lock
-UV      := VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet $(LOCKED)
+UV      := VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode $(LOCKED)
 PIP     := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(LOCKED)
 
 .DEFAULT_GOAL := help
