@@ -73,11 +73,11 @@ def test_every_placeholder_is_where_the_table_says() -> None:
     checked = 0
     for placeholder, where, _ in rows("Change what is a placeholder"):
         files = [file for part in re.findall(r"`(stages/[^`]+)`", where) for file in synth.HERE.glob(part)]
-        # Where no stage says it, the component that the table names does.
+        # Where no stage says it, the component or the file that the table names does.
         files = files or [
             file
-            for part in re.findall(r"`(base/[^`]+)`", where)
-            for file in (paths.CHECKOUT / part).glob("*.yaml")
+            for part in re.findall(r"`((?:argocd|base)/[^`]+)`", where)
+            for file in paths.CHECKOUT.glob(part if part.endswith(".yaml") else f"{part}/*.yaml")
         ]
         text = "".join(file.read_text() for file in files)
         for value in re.findall(r"`([^`]+)`", placeholder):
