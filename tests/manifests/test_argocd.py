@@ -371,7 +371,7 @@ def test_notifications_start_only_with_what_they_log_in_with(cluster):
     assert "tokens" in {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
 
 
-def test_c13_on_eks_nothing_is_deployed_that_is_not_signed():
+def test_C13_on_eks_nothing_is_deployed_that_is_not_signed():
     """Every project, whatever repository, back to the last seal; GitHub's key comes in by the guide, the others are here."""
     keyring = one(argocd_install("eks"), "ConfigMap", "argocd-gpg-keys-cm")["data"]
     for name, text in keyring.items():

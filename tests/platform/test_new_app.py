@@ -22,8 +22,6 @@ from .conftest import Platform, eventually
 HELLO = ("hello", "streamlit")
 OTHERS = (("hello-api", "fastapi"), ("hello-program", "container"))
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
-SET_REFRESH = "argocd.argoproj.io/application-set-refresh"
-"""Has an ApplicationSet look at Git now."""
 
 
 class Clone:
@@ -114,8 +112,6 @@ def _withdraw(platform: Platform, clone: Clone) -> None:
                 body = {"sha": found.json()["sha"], "branch": "main", "message": f"dev: {name} is withdrawn"}
                 api.request("DELETE", path, json=body).raise_for_status()
     clone.publish(clone.start)  # whose build and rollout nobody has to wait for here: `Platform.quiet`
-    look = ("annotate", "applicationsets", "--all", "--overwrite", f"{SET_REFRESH}=true")
-    platform.cluster.kubectl("--namespace", "argocd", *look)
     applications = [f"{environment}-{name}" for environment in config.ENVIRONMENTS for name in names]
     eventually(lambda: _forgotten(platform, applications), 300, "Argo CD forgets the applications", every=5)
 

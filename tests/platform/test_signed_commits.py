@@ -19,6 +19,7 @@ from pysequoia import Tsk
 from slipway import paths
 from slipway.git.checkout import Checkout, TreeEntry
 from slipway.git.signing import KEY
+from slipway.platform import config
 
 from .conftest import Platform, eventually
 
@@ -82,11 +83,9 @@ def branch(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     finally:
         for kind in ("application", "appproject"):
             platform.cluster.kubectl("--namespace", "argocd", "delete", kind, NAME, "--ignore-not-found")
-        platform.cluster.kubectl(
-            "patch", *KEYRING, "--type=json", '--patch=[{"op": "remove", "path": "/data"}]'
-        )
+        platform.cluster.kubectl("patch", *KEYRING, "--type=merge", '--patch={"data": null}')
         with platform.api("developer") as api:
-            api.delete(f"/repos/slipway/deploy/branches/{made.name}")
+            api.delete(f"/repos/{config.ORGANISATION}/deploy/branches/{made.name}")
 
 
 def follow(platform: Platform, branch: Branch, key: str) -> None:
