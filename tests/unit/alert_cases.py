@@ -203,7 +203,10 @@ CASES = (
         PROD | {"target_group": "k8s-prod-boardbac-1"},
         "A target group in prod is empty",
         "k8s-prod-boardbac-1 has had no healthy target for a minute: its requests fail.",
-        {'haproxy_backend_active_servers{proxy="tg-k8s-prod-boardbac-1"}': "1x40"},
+        {
+            'haproxy_backend_active_servers{proxy="tg-k8s-prod-boardbac-1"}': "1x40",
+            'haproxy_backend_active_servers{proxy="tg-k8s-prod-unreleased-1"}': "0x40",
+        },
     ),
     Case(
         "LoadBalancerNotScraped",

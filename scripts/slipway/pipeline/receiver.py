@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,7 @@ from slipway.proc import redact, run
 _ROUTES = "/builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE, /metrics, /healthz"
 _LARGEST = 25 << 20
 _BUILD_SECONDS = 2 * 3600
+_STOP_SECONDS = 1.0
 _STATUS = {"SUCCESS": "success", "ABORTED": "aborted"}
 
 
@@ -119,6 +121,9 @@ class Pipeline:
         done = run(command, env=settings.environment | more, timeout=_BUILD_SECONDS, check=False)
         result = home / "result.json"
         if not result.is_file():
+            if done.returncode < 0:
+                # A stop reaches the harness too, perhaps first; a build that it ends is one for the next start.
+                time.sleep(_STOP_SECONDS)
             return "failed", redact(
                 done.stderr.strip()[-2000:]
             ) or f"the harness ended with {done.returncode}"
