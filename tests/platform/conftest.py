@@ -244,3 +244,14 @@ def browser() -> Iterator[Browser]:
 def slipway(*arguments: str, timeout: float = 900, **options) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     return subprocess.run([SLIPWAY, *arguments], capture_output=True, text=True, timeout=timeout, **options)
+
+
+def prometheus(path: str, **parameters: str) -> dict:
+    """What Prometheus' API answers."""
+    answer = httpx.get(f"{config.PROMETHEUS_URL}/api/v1/{path}", params=parameters, timeout=10)
+    return answer.raise_for_status().json()["data"]
+
+
+def measured(expression: str) -> list[dict]:
+    """The series of a PromQL expression now."""
+    return prometheus("query", query=expression)["result"]

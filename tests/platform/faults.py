@@ -168,10 +168,14 @@ def _holder(platform: Platform, lease: str | None) -> str | None:
 
 def _first_process(platform: Platform, identity: str) -> str:
     """Its id as the node sees it."""
-    ctr = [toolchain.tool(_CTR[0]), *_CTR[1:]]
-    listed = run(Node(platform.state).inside([*ctr, "tasks", "ls"])).stdout
-    rows = [line.split() for line in listed.splitlines()]
+    rows = [line.split() for line in ctr(platform, "tasks", "ls").splitlines()]
     return next(row[1] for row in rows if row[0] == identity.removeprefix("containerd://"))
+
+
+def ctr(platform: Platform, *arguments: str) -> str:
+    """What containerd's own client prints of the node's containers and images."""
+    client = [toolchain.tool(_CTR[0]), *_CTR[1:], *arguments]
+    return run(Node(platform.state).inside(client)).stdout
 
 
 def control_plane(name: str, lease: str | None = None):

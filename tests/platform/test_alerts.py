@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 import yaml
 from slipway.platform import config, monitoring
 
-from .conftest import Platform, eventually
+from .conftest import Platform, eventually, measured, prometheus
 
 ONLY_ONCE_IT_FAILED = {
     "argocd_git_fetch_fail_total",
@@ -17,12 +16,6 @@ ONLY_ONCE_IT_FAILED = {
 """Metrics without a series until there is something to count, or while no build runs."""
 ELSEWHERE = {"cloudwatch", "jenkins"}
 TARGETS = "slipway:load_balancer_healthy_targets"
-
-
-def prometheus(path: str, **parameters: str) -> dict:
-    """What Prometheus' API answers."""
-    answer = httpx.get(f"{config.PROMETHEUS_URL}/api/v1/{path}", params=parameters, timeout=10)
-    return answer.raise_for_status().json()["data"]
 
 
 def test_every_source_is_scraped(platform: Platform) -> None:
@@ -58,6 +51,7 @@ def test_every_metric_that_a_rule_reads_is_there(platform: Platform) -> None:
         "slipway:board_requests:rate5m",
         "slipway:load_balancer_requests:rate5m",
         TARGETS,
+        "slipway:load_balancer_last_healthy_targets",
         "slipway:memory_of_limit:ratio",
         "slipway:pipeline_last_success_timestamp_seconds",
     }
@@ -71,7 +65,7 @@ def test_every_metric_that_a_rule_reads_is_there(platform: Platform) -> None:
 
     def healthy() -> bool:
         """By HAProxy's own count, which lags a scrape behind a rollout."""
-        groups = found(TARGETS)
+        groups = measured(TARGETS)
         environments = {group["metric"]["environment"] for group in groups}
         return environments == set(config.ENVIRONMENTS) and all(float(g["value"][1]) >= 1 for g in groups)
 
@@ -83,11 +77,6 @@ def count_a_sync(platform: Platform) -> None:
     sync = '{"operation": {"initiatedBy": {"username": "test"}, "sync": {}}}'
     one = ("--namespace", "argocd", "application", "dev-board")
     platform.cluster.kubectl("patch", *one, "--type=merge", f"--patch={sync}")
-
-
-def found(expression: str) -> list[dict]:
-    """The series of an expression now."""
-    return prometheus("query", query=expression)["result"]
 
 
 @pytest.mark.parametrize(

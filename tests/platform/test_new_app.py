@@ -17,7 +17,7 @@ from slipway.errors import CommandFailed
 from slipway.platform import config
 from slipway.platform.forge import BOT, PUBLISHER
 
-from .conftest import Platform, eventually
+from .conftest import Platform, eventually, measured
 
 HELLO = ("hello", "streamlit")
 OTHERS = (("hello-api", "fastapi"), ("hello-program", "container"))
@@ -166,6 +166,14 @@ def test_environments_that_have_no_release_have_no_pods(platform: Platform, serv
             "--namespace", environment, "pods", "--selector=app.kubernetes.io/name=hello"
         )
         assert pods["items"] == []
+
+
+def test_nobody_is_alarmed_that_they_have_no_pods(platform: Platform, served: dict) -> None:
+    """Their target groups are empty, which Prometheus has seen more than once, and no alert is even pending."""
+    groups = 'slipway:load_balancer_healthy_targets{target_group=~"k8s-(staging|prod)-hello-.+"}'
+    seen = f"count_over_time({groups}[5m]) >= 3 and {groups} == 0"
+    eventually(lambda: len(measured(seen)) == 2, 120, "the empty target groups are in the figures")
+    assert measured('ALERTS{alertname="LoadBalancerNoTargets"}') == []
 
 
 @pytest.mark.long

@@ -28,13 +28,24 @@ def rule_files(*folders: str) -> list[Path]:
     return [file for file in files if file.name != "scrape.yaml"]
 
 
+def rules_in(file: Path) -> list[dict]:
+    """Every rule of a file."""
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
 def rules(*folders: str) -> list[dict]:
     """Every rule of these folders."""
-    documents = [yaml.safe_load(file.read_text()) for file in rule_files(*folders)]
-    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+    return [rule for file in rule_files(*folders) for rule in rules_in(file)]
 
 
 ALERTS = {rule["alert"]: rule for rule in rules("rules", "local", "eks") if "alert" in rule}
+HOME = {
+    rule["alert"]: file
+    for file in rule_files("rules", "local", "eks")
+    for rule in rules_in(file)
+    if "alert" in rule
+}
+"""The file of each alert: what it reads is recorded there, or by a cluster's sources."""
 
 
 def promtool(*arguments: str | Path) -> None:
@@ -55,11 +66,11 @@ def expected(case: Case) -> dict:
     return {"exp_labels": {"severity": case.severity} | case.labels, "exp_annotations": notes}
 
 
-def judged(folder: Path, groups: list[dict], *sources: str) -> None:
-    """Have promtool test the rules, with one cluster's sources, on these groups of series and expectations."""
+def judged(folder: Path, groups: list[dict], files: list[Path]) -> None:
+    """Have promtool test the rules of these files on these groups of series and expectations."""
     long = any("24h" in json.dumps(group) for group in groups)
     document = {
-        "rule_files": [str(file) for file in rule_files("rules", *sources)],
+        "rule_files": [str(file) for file in files],
         "evaluation_interval": "1m" if long else "15s",
         "tests": [{"interval": "1m"} | group for group in groups],
     }
@@ -83,7 +94,7 @@ def test_an_alert_is_raised_when_it_should_be_only_then_and_cleared_again(case: 
     if case.harmless:
         never = [{"eval_time": at, "alertname": case.alert, "exp_alerts": []} for at in case.watched]
         groups.append({"input_series": minutes(case.harmless), "alert_rule_test": never})
-    judged(tmp_path, groups, "local")
+    judged(tmp_path, groups, [HOME[case.alert], *rule_files("local")])
 
 
 def test_every_alert_is_tested_both_ways() -> None:
@@ -187,7 +198,7 @@ def test_an_application_load_balancer_gives_the_same_figures_as_haproxy(tmp_path
     ]
     for folder, series in (("local", local), ("eks", eks)):
         group = {"input_series": minutes(series), "promql_expr_test": checks}
-        judged(tmp_path, [group], folder)
+        judged(tmp_path, [group], rule_files("rules", folder))
 
 
 def test_jenkins_last_outcomes_outlive_its_last_build(tmp_path: Path) -> None:
@@ -208,7 +219,9 @@ def test_jenkins_last_outcomes_outlive_its_last_build(tmp_path: Path) -> None:
             ("slipway:pipeline_last_failure_timestamp_seconds", 300),
         )
     ]
-    judged(tmp_path, [{"input_series": minutes(series), "promql_expr_test": checks}], "eks")
+    judged(
+        tmp_path, [{"input_series": minutes(series), "promql_expr_test": checks}], rule_files("rules", "eks")
+    )
 
 
 def metrics_of(expression: str) -> set[str]:
