@@ -78,10 +78,8 @@ def bring_back(platform: Platform, source: Path) -> set[str]:
 
 def pulled_anew(platform: Platform, image: str) -> bool:
     """Take the image from the node and one of dev's Pods away; whether the next Pod got it from the registry."""
-    references = [line for line in faults.ctr(platform, "images", "ls", "--quiet").splitlines()]
-    faults.ctr(
-        platform, "images", "rm", *(one for one in references if one.endswith(image.partition("@")[2]))
-    )
+    there = faults.ctr(platform, "images", "ls", "--quiet").splitlines()
+    faults.ctr(platform, "images", "rm", *(one for one in there if one.endswith(image.partition("@")[2])))
     before = {pod["metadata"]["name"] for pod in platform.pods("dev", "board-backend")}
     platform.cluster.kubectl("--namespace", "dev", "delete", "pod", min(before), "--wait=false")
 
