@@ -75,6 +75,8 @@ PLATFORM = "tests/platform/"
 """What is there goes one after the other in one process, while another takes all the rest."""
 FIRST = "test_up_down_up.py"
 """What brings the platform up, from nothing, goes before all that needs it."""
+LAST = "test_board_browser.py"
+"""What opens many pages: Chromium drops what it loads while the machine's network changes, as `up` and `down` do."""
 
 
 class Scheduling(LoadScopeScheduling):
@@ -104,11 +106,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow files; what brings the platform up comes first."""
+    """Mark the slow files; what brings the platform up comes first, and browsers once it stays up."""
     for item in items:
         if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.name != FIRST)
+    items.sort(key=lambda item: (item.path.name != FIRST, item.path.name == LAST))
 
 
 @pytest.fixture(autouse=True)
