@@ -41,8 +41,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_note_stays(platform: Platform):
-    """Git says afterwards what it said before."""
+def _no_other_delivery(platform: Platform):
+    """What `up` has just published is live, and no older Pod is left; Git says afterwards what it said before."""
+    platform.quiet()
+    platform.wait_drained(ENVIRONMENT)
     yield
     eventually(lambda: commit(platform, ""), 60, "the note of the fault tests is gone")
     platform.settled(f"{ENVIRONMENT}-board")
