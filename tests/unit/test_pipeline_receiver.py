@@ -25,6 +25,7 @@ HARNESS = """#!/bin/sh
 while [ $# -gt 0 ]; do case $1 in --repo) repo=$2;; --commit) commit=$2;; --build-dir) home=$2;; esac; shift; done
 echo "judging ${CHANGE_ID:-nothing} of $BUILD_URL" > $home/change; mkdir -p $home/archive/out; echo page > $home/archive/out/diff.html
 echo "building $commit since ${SLIPWAY_SINCE:-nothing} with $COLOUR" > $home/log
+trap 'printf "{\\"status\\": \\"ABORTED\\"}" > $home/result.json; exit 143' TERM  # as the real one does
 echo $$ > ${HOLD%/*}/pid.part; mv ${HOLD%/*}/pid.part ${HOLD%/*}/pid
 while [ -e "$HOLD" ]; do sleep 0.05; done
 outcome=$(git -C $repo show $commit:outcome)
@@ -129,6 +130,11 @@ class Receiver:
             assert time.monotonic() < end, (self.folder / "receiver.log").read_text()
             time.sleep(0.03)
         return value
+
+    def harness_pid(self) -> int:
+        """The process of the build that runs, once there is one."""
+        file = self.folder / "pid"
+        return int(self.until(lambda: file.exists() and file.read_text()))
 
     def finished(self, number: int) -> dict:
         """The build once it has ended."""
@@ -293,17 +299,18 @@ def test_a_build_cut_short_is_marked_and_run_again(receiver, with_signal):
     assert receiver.get("builds/2")["commit"] == commit
 
 
-def test_a_build_whose_harness_the_stop_reaches_first_is_no_failed_build(receiver):
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_a_build_whose_harness_the_stop_reaches_first_is_no_failed_build(receiver, with_signal):
     """A stop reaches the receiver and its harness in either order; neither makes the commit one that failed."""
     receiver.hold.touch()
     receiver.push(receiver.commit())
-    harness = int(receiver.until(lambda: (file := receiver.folder / "pid").exists() and file.read_text()))
-    os.kill(harness, signal.SIGTERM)
+    os.kill(receiver.harness_pid(), with_signal)
     time.sleep(0.3)
     receiver.stop()
     receiver.hold.unlink()
     receiver.start()
-    assert receiver.get("builds/1")["status"] == "aborted"
+    first = receiver.get("builds/1")
+    assert (first["status"], first["error"]) == ("aborted", "the receiver was restarted")
     assert receiver.finished(2)["status"] == "success"
 
 
@@ -311,8 +318,7 @@ def test_a_harness_that_was_killed_is_a_failed_build_while_the_receiver_goes_on(
     """As when it is out of memory: the build waits for no restart."""
     receiver.hold.touch()
     receiver.push(receiver.commit())
-    harness = int(receiver.until(lambda: (file := receiver.folder / "pid").exists() and file.read_text()))
-    os.kill(harness, signal.SIGKILL)
+    os.kill(receiver.harness_pid(), signal.SIGKILL)
     receiver.hold.unlink()
     build = receiver.finished(1)
     assert (build["status"], build["error"]) == ("failed", "the harness ended with -9")

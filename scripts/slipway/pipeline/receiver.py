@@ -37,6 +37,7 @@ _ROUTES = "/builds, /builds/N, /builds/N/log, /builds/N/artifact/FILE, /metrics,
 _LARGEST = 25 << 20
 _BUILD_SECONDS = 2 * 3600
 _STOP_SECONDS = 1.0
+_ENDED_ORDERLY = 128 + signal.SIGTERM
 _STATUS = {"SUCCESS": "success", "ABORTED": "aborted"}
 
 
@@ -119,11 +120,11 @@ class Pipeline:
         ]
         more |= {"SLIPWAY_SINCE": build.since} if build.since else {}
         done = run(command, env=settings.environment | more, timeout=_BUILD_SECONDS, check=False)
+        if done.returncode < 0 or done.returncode == _ENDED_ORDERLY:
+            # A stop reaches the harness too, perhaps first; a build that it ends is one for the next start.
+            time.sleep(_STOP_SECONDS)
         result = home / "result.json"
         if not result.is_file():
-            if done.returncode < 0:
-                # A stop reaches the harness too, perhaps first; a build that it ends is one for the next start.
-                time.sleep(_STOP_SECONDS)
             return "failed", redact(
                 done.stderr.strip()[-2000:]
             ) or f"the harness ended with {done.returncode}"
